@@ -1,0 +1,72 @@
+"""The values that travel between the layers: what an object is, what happened to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+NO_METADATA: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """Everything about an object but its bytes."""
+
+    name: str
+    #: Bytes.
+    size: int
+    #: Without quotes. The MD5 of the content, unless ``is_manifest``.
+    etag: str | None
+    content_type: str
+    #: When this version was stored, aware, in UTC.
+    modified: datetime | None
+    #: User metadata by lower-case key. Empty in listings: Swift's do not say it.
+    metadata: Mapping[str, str] = field(default=NO_METADATA)
+    #: When Swift will delete the object, aware, in UTC; None in listings.
+    expires: datetime | None = None
+    #: A large object: a list of segments, whose ETag is no MD5 of the content.
+    is_manifest: bool = False
+    #: Not an object: what the names that were rolled up at a delimiter begin with.
+    is_prefix: bool = False
+
+    @property
+    def checksum(self) -> str | None:
+        """``md5:<hexadecimal digits>`` of the content; None where the ETag does not say it."""
+        return f"md5:{self.etag}" if self.etag and not self.is_manifest else None
+
+
+@dataclass(frozen=True)
+class Headers:
+    """What is stored beside the bytes, as its writer gave it."""
+
+    content_type: str
+    metadata: Mapping[str, str] = field(default=NO_METADATA)
+    #: Seconds from now until Swift deletes the object; None: never.
+    expires_after: int | None = None
+    cache_control: str | None = None
+    content_disposition: str | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """One operation that has ended, for whoever counts or times them."""
+
+    #: A verb of the storage (``write``, ``read``, …), or ``checkout`` for the pool.
+    operation: str
+    #: The storage's name; for the pool, the login's.
+    storage: str
+    #: Content bytes that were moved, where the operation moves content.
+    bytes: int
+    #: From call to return; for a stream, until it was closed.
+    seconds: float
+    #: ``ok``, or the name of the exception's class.
+    outcome: str
+
+
+if TYPE_CHECKING:
+    EventHook = Callable[[Event], None]

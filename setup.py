@@ -1,0 +1,48 @@
+"""What the package is called, and what it needs to run."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+EXTRAS = {
+    # Cooperative waiting below gevent. Without it, threads.
+    "gevent": ["gevent>=24.2"],
+    # A real Swift in one process, for development and tests.
+    "dev": ["swift>=2.35"],
+    # Fixtures for the test suites of users.
+    "testing": ["swift>=2.35", "pytest>=8"],
+}
+
+setup(
+    name="flask-fs-swift",
+    version="0.1.0",
+    description="File storage for Flask on OpenStack Swift",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10",
+    packages=find_packages(include=["flask_fs_swift", "flask_fs_swift.*"]),
+    package_data={"flask_fs_swift": ["py.typed"]},
+    install_requires=[
+        "Flask>=3.0",
+        "python-swiftclient>=4.0",
+        # Keystone: swiftclient's own path hides when a token expires.
+        "keystoneauth1>=5.0",
+        # What swiftclient speaks HTTP with: we tell its failures apart.
+        "requests>=2.32",
+        "urllib3>=2.0",
+    ],
+    extras_require=EXTRAS,
+    entry_points={"fs.backend": ["openstack = flask_fs_swift.flask_fs2:OpenStackBackend"]},
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Framework :: Flask",
+        "Intended Audience :: Developers",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Typing :: Typed",
+    ],
+)
