@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
+
+logger = logging.getLogger(__name__)
 
 NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
@@ -68,5 +71,12 @@ class Event:
     outcome: str
 
 
-if TYPE_CHECKING:
-    EventHook = Callable[[Event], None]
+EventHook: TypeAlias = "Callable[[Event], None]"
+
+
+def tell(hook: EventHook, event: Event) -> None:
+    """Call a hook. What it raises is logged: counting an operation must not undo it."""
+    try:
+        hook(event)
+    except Exception:
+        logger.exception("the event hook failed on %s", event)

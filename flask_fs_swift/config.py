@@ -1,0 +1,373 @@
+"""Read settings once, from ``app.config`` into frozen, checked values.
+
+``{STORAGE}_FS_{KEY}`` beats ``FS_{BACKEND}_{KEY}`` beats the default. A key that is not
+known, a value that cannot be right, or credentials that are not complete stop the
+application at its start, with the full name of the key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from urllib.parse import urlsplit
+
+from .errors import ConfigError, InvalidName
+from .etag import POLICIES, MismatchPolicy
+from .names import check_container
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+T = TypeVar("T")
+
+#: The value of ``AUTHURL`` that runs the development Swift.
+EMBEDDED = "embedded"
+
+BACKENDS = ("swift", "memory")
+
+
+class TokenCache(Protocol):
+    """What processes share a token through: any cache of cachelib's."""
+
+    def get(self, key: str) -> object:
+        """Return what was set; None where nothing is, or no longer."""
+
+    def set(self, key: str, value: str, timeout: int | None = None) -> object:
+        """Keep a value for ``timeout`` seconds."""
+
+    def delete(self, key: str) -> object:
+        """Forget a value."""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Who asks, and whom: the identity of one token."""
+
+    authurl: str
+    user: str | None
+    key: str | None = field(repr=False)
+    auth_version: str
+    #: Sorted pairs, so that equal options are equal settings. They may hold secrets.
+    os_options: tuple[tuple[str, str], ...] = field(repr=False)
+    cacert: str | None = None
+    insecure: bool = False
+    #: Where the embedded Swift keeps its data; None for any other Swift.
+    embedded_in: Path | None = None
+
+
+@dataclass(frozen=True)
+class LoginSettings:
+    """One login: its token and its pool are shared by all storages with equal ones."""
+
+    credentials: Credentials
+    #: Connections per process.
+    pool_size: int = 20
+    #: Seconds to wait for one.
+    pool_timeout: float = 30.0
+    #: Seconds per socket operation.
+    timeout: float = 60.0
+    token_cache: TokenCache | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Persistence:
+    """How long a call goes on trying."""
+
+    #: Seconds per call, retries and pauses included.
+    deadline: float = 300.0
+    #: Further attempts after one that failed.
+    retries: int = 5
+    #: Seconds before the second retry, doubled each time, always jittered.
+    backoff: float = 0.5
+
+
+@dataclass(frozen=True)
+class SwiftSettings:
+    """What one storage needs to know about its Swift."""
+
+    login: LoginSettings
+    container: str
+    create_container: bool = False
+    etag_mismatch_policy: MismatchPolicy = "log"
+    persistence: Persistence = field(default=Persistence())
+
+
+@dataclass(frozen=True)
+class StorageSettings:
+    """What one storage needs to know about itself."""
+
+    name: str
+    backend: str
+    #: None for a backend that needs none.
+    swift: SwiftSettings | None = None
+    #: Bytes.
+    max_size: int | None = None
+    #: Where the files can be fetched, with a final slash.
+    url: str | None = None
+    #: Extensions allowed or denied beside those of the ``Storage``.
+    allow: Collection[str] = ()
+    deny: Collection[str] = ()
+
+
+def read_settings(config: Mapping[str, object], name: str, instance_path: str) -> StorageSettings:
+    """Return the settings of the storage called ``name``.
+
+    :param instance_path: below which the embedded Swift keeps its data.
+    :raises ConfigError: see the module; nothing was connected.
+    """
+    own = f"{name.upper()}_FS_"
+    backend_key = f"{own}BACKEND" if f"{own}BACKEND" in config else "FS_BACKEND"
+    backend = _choice(*BACKENDS)(backend_key, config.get(backend_key, "swift"))
+    return _Reader(config, (own, f"FS_{backend.upper()}_")).storage(name, backend, instance_path)
+
+
+def read_swift_settings(
+    config: Mapping[str, object], prefix: str, container: str, also: tuple[str, ...]
+) -> SwiftSettings:
+    """Return the settings of one container from keys that all have one prefix.
+
+    :param also: keys that somebody else reads under the same prefix.
+    :raises ConfigError: see the module.
+    """
+    reader = _Reader(config, (prefix,))
+    reader.refuse_unknown(prefix, (*_SWIFT, *_ANY_BACKEND, *_STORAGE_ONLY, *also))
+    return reader.swift(container, instance_path=".")
+
+
+# What a value must be. Each check answers the value or raises with what is allowed.
+
+
+def _text(key: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise _wrong(key, value, "a string that is not empty")
+    return value
+
+
+def _flag(key: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(key, value, "True or False")
+    return value
+
+
+def _at_least(least: int) -> Callable[[str, object], int]:
+    def check(key: str, value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise _wrong(key, value, f"a whole number, {least} or more")
+        return value
+
+    return check
+
+
+def _seconds(key: str, value: object) -> float:
+    number = not isinstance(value, bool) and isinstance(value, (int, float))
+    if not number or not 0 < cast("float", value) < math.inf:
+        raise _wrong(key, value, "a number of seconds above 0")
+    return float(cast("float", value))
+
+
+def _choice(*allowed: str) -> Callable[[str, object], str]:
+    def check(key: str, value: object) -> str:
+        if value not in allowed:
+            raise _wrong(key, value, " or ".join(map(repr, allowed)))
+        return str(value)
+
+    return check
+
+
+def _auth_version(key: str, value: object) -> str:
+    version = str(value).removesuffix(".0") if isinstance(value, (int, float, str)) else ""
+    if version not in {"1", "2", "3"}:
+        raise _wrong(key, value, "1, 2 or 3, as a string or a number")
+    return version
+
+
+def _authurl(key: str, value: object) -> str:
+    url = _text(key, value)
+    if url != EMBEDDED and urlsplit(url).scheme not in {"http", "https"}:
+        raise _wrong(key, value, f"an http or https URL, or {EMBEDDED!r}")
+    return url
+
+
+def _readable_file(key: str, value: object) -> str:
+    path = _text(key, value)
+    if not Path(path).is_file():
+        raise _wrong(key, value, "the path of a file")
+    return path
+
+
+def _options(key: str, value: object) -> dict[str, str]:
+    good = isinstance(value, dict) and all(
+        isinstance(name, str) and isinstance(text, str) for name, text in value.items()
+    )
+    if not good:
+        raise ConfigError(f"{key} must be a dict of strings", key=key)
+    return cast("dict[str, str]", value)
+
+
+def _cache(key: str, value: object) -> TokenCache:
+    if not all(callable(getattr(value, verb, None)) for verb in ("get", "set", "delete")):
+        raise _wrong(key, value, "a cache with get, set and delete, such as cachelib's")
+    return cast("TokenCache", value)
+
+
+def _extensions(key: str, value: object) -> Collection[str]:
+    if isinstance(value, str) or not hasattr(value, "__contains__"):
+        raise _wrong(key, value, "a collection of extensions such as ('txt', 'pdf')")
+    return cast("Collection[str]", value)
+
+
+def _base_url(key: str, value: object) -> str:
+    return _text(key, value).rstrip("/") + "/"
+
+
+def _wrong(key: str, value: object, allowed: str) -> ConfigError:
+    return ConfigError(f"{key} must be {allowed}, not {value!r}", key=key)
+
+
+_ANY_BACKEND = ("MAX_SIZE", "URL")
+_STORAGE_ONLY = ("BACKEND", "ALLOW", "DENY", "CONTAINER")
+_SWIFT = (
+    "AUTHURL",
+    "USER",
+    "KEY",
+    "AUTH_VERSION",
+    "TENANT_NAME",
+    "REGION_NAME",
+    "OS_OPTIONS",
+    "CACERT",
+    "INSECURE",
+    "CREATE_CONTAINER",
+    "POOL_SIZE",
+    "POOL_TIMEOUT",
+    "TIMEOUT",
+    "DEADLINE",
+    "RETRIES",
+    "BACKOFF",
+    "ETAG_MISMATCH_POLICY",
+    "TOKEN_CACHE",
+)
+
+
+class _Reader:
+    """Looks keys up under the first prefix that has them."""
+
+    def __init__(self, config: Mapping[str, object], prefixes: tuple[str, ...]) -> None:
+        self._config = config
+        self._prefixes = prefixes
+
+    def _full(self, key: str) -> str:
+        full = [prefix + key for prefix in self._prefixes]
+        return next((name for name in full if name in self._config), full[-1])
+
+    def get(self, key: str, check: Callable[[str, object], T], default: T) -> T:
+        """Return a checked value; the default where the key is absent or None."""
+        name = self._full(key)
+        value = self._config.get(name)
+        return default if value is None else check(name, value)
+
+    def need(self, key: str, check: Callable[[str, object], T], why: str) -> T:
+        """Return a checked value that must be there."""
+        name = self._full(key)
+        value = self._config.get(name)
+        if value is None:
+            raise ConfigError(f"{name} is missing: {why}", key=name)
+        return check(name, value)
+
+    def refuse_unknown(self, prefix: str, known: tuple[str, ...]) -> None:
+        """Refuse keys that begin with a prefix of ours and are none of ours."""
+        for name in self._config:
+            if name.startswith(prefix) and name.removeprefix(prefix) not in known:
+                near = difflib.get_close_matches(name, [prefix + key for key in known], 1, 0)
+                raise ConfigError(f"{name} is no setting; the nearest is {near[0]}", key=name)
+
+    def storage(self, name: str, backend: str, instance_path: str) -> StorageSettings:
+        own, shared = self._prefixes
+        keys = (*_ANY_BACKEND, *(_SWIFT if backend == "swift" else ()))
+        self.refuse_unknown(own, (*keys, *_STORAGE_ONLY))
+        self.refuse_unknown(shared, keys)
+        return StorageSettings(
+            name=name,
+            backend=backend,
+            swift=self.swift(name, instance_path) if backend == "swift" else None,
+            max_size=self.get("MAX_SIZE", _at_least(0), None),
+            url=self._url(name),
+            allow=self.get("ALLOW", _extensions, ()),
+            deny=self.get("DENY", _extensions, ()),
+        )
+
+    def _url(self, name: str) -> str | None:
+        # One base for all storages gets a folder for each, or their files would be one another's.
+        key = self._full("URL")
+        url = self.get("URL", _base_url, None)
+        return f"{url}{name}/" if url and key == self._prefixes[-1] + "URL" else url
+
+    def swift(self, name: str, instance_path: str) -> SwiftSettings:
+        policy = self.get("ETAG_MISMATCH_POLICY", _choice(*POLICIES), "log")
+        return SwiftSettings(
+            login=self._login(instance_path),
+            container=self._container(name),
+            create_container=self.get("CREATE_CONTAINER", _flag, False),
+            etag_mismatch_policy=cast("MismatchPolicy", policy),
+            persistence=Persistence(
+                deadline=self.get("DEADLINE", _seconds, Persistence.deadline),
+                retries=self.get("RETRIES", _at_least(0), Persistence.retries),
+                backoff=self.get("BACKOFF", _seconds, Persistence.backoff),
+            ),
+        )
+
+    def _container(self, name: str) -> str:
+        try:
+            return check_container(self.get("CONTAINER", _text, name))
+        except InvalidName as error:
+            key = self._full("CONTAINER")
+            raise ConfigError(f"{key}: {error}", key=key) from error
+
+    def _login(self, instance_path: str) -> LoginSettings:
+        return LoginSettings(
+            credentials=self._credentials(instance_path),
+            pool_size=self.get("POOL_SIZE", _at_least(1), LoginSettings.pool_size),
+            pool_timeout=self.get("POOL_TIMEOUT", _seconds, LoginSettings.pool_timeout),
+            timeout=self.get("TIMEOUT", _seconds, LoginSettings.timeout),
+            token_cache=self.get("TOKEN_CACHE", _cache, None),
+        )
+
+    def _credentials(self, instance_path: str) -> Credentials:
+        authurl = self.need("AUTHURL", _authurl, "the URL of Keystone, or 'embedded'")
+        if authurl == EMBEDDED:
+            data = Path(instance_path) / "swift"
+            return Credentials(authurl, None, None, "1", (), embedded_in=data)
+        options = self._os_options()
+        by_application = any(name.startswith("application_credential") for name in options)
+        user, key = self._user_and_key(needed=not by_application)
+        return Credentials(
+            authurl=authurl,
+            user=user,
+            key=key,
+            auth_version=self.get("AUTH_VERSION", _auth_version, "3"),
+            os_options=tuple(sorted(options.items())),
+            cacert=self.get("CACERT", _readable_file, None),
+            insecure=self.get("INSECURE", _flag, False),
+        )
+
+    def _user_and_key(self, *, needed: bool) -> tuple[str | None, str | None]:
+        if needed:
+            why = "it is needed unless OS_OPTIONS has an application credential"
+            return self.need("USER", _text, why), self.need("KEY", _secret, why)
+        return self.get("USER", _text, None), self.get("KEY", _secret, None)
+
+    def _os_options(self) -> dict[str, str]:
+        options = {
+            "tenant_name": self.get("TENANT_NAME", _text, None),
+            "region_name": self.get("REGION_NAME", _text, None),
+        }
+        given = {name: value for name, value in options.items() if value is not None}
+        return {**given, **self.get("OS_OPTIONS", _options, {})}
+
+
+def _secret(key: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ConfigError(f"{key} must be a string that is not empty", key=key)
+    return value

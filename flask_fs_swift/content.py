@@ -1,0 +1,269 @@
+"""What a caller hands to ``write``, as bytes that can be measured, sent, and sent again.
+
+Everything is read from its present position to its end. The first 4 MiB are read
+before anything is sent; most content ends there, and is then held in memory:
+
+- **held**: up to 4 MiB, or bytes to begin with. Size and MD5 are known, it can be
+  sent any number of times.
+- **re-read**: longer, and can seek. It is hashed first, then read again from its
+  position each time it is sent.
+- **passing**: longer, and can be read only once. Size and MD5 are known when it has
+  passed; it can be sent again only until more than the first 4 MiB were taken from it.
+
+What the caller's source raises is kept in ``raised``, so that it can be told from a
+failure of the network, and reach the caller unchanged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+
+from .errors import FileTooLarge, StreamBroken
+from .etag import md5
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Bytes read before sending; more can no longer be held in memory.
+HELD = 4 * 1024 * 1024
+#: Bytes per read of the caller's file.
+BLOCK = 1024 * 1024
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """What can be read: a binary file, a pipe, a request's stream."""
+
+    def read(self, size: int = ..., /) -> bytes:
+        """Return at most so many bytes; none at the end."""
+
+
+#: What ``write`` takes.
+RawContent: TypeAlias = "str | bytes | bytearray | memoryview | Readable | Iterable[bytes]"
+
+
+class Content(Protocol):
+    """Bytes to be stored under one name."""
+
+    #: Bytes; None until all of a passing content has been sent.
+    size: int | None
+    #: MD5 in hexadecimal digits; None like the size.
+    etag: str | None
+    #: What the caller's source raised while it was sent.
+    raised: BaseException | None
+
+    def body(self) -> bytes | Readable | Iterator[bytes]:
+        """Return all the bytes from the beginning, in the form in which they are sent."""
+
+    def is_whole(self) -> bool:
+        """Tell whether ``body`` can still be called (again)."""
+
+
+def take(raw: RawContent, *, filename: str, limit: int | None = None) -> Content:
+    """Read the beginning of what a caller wants to store, and say how it can be sent.
+
+    :param limit: bytes; None: no limit.
+    :raises FileTooLarge: there are more bytes than that. Content that passes raises it
+        only while it is sent.
+    :raises TypeError: this is nothing that can be stored.
+    """
+    if isinstance(raw, str):
+        raw = raw.encode()
+    if isinstance(raw, (bytes, bytearray, memoryview)):
+        _Meter(filename, limit).count(memoryview(raw).nbytes)
+        return Held(bytes(raw))
+    source = _Source(raw, _Meter(filename, limit))
+    head = source.read_up_to(HELD)
+    if len(head) < HELD:
+        return Held(head)
+    position = _position(raw)
+    if position is not None and isinstance(raw, Readable):
+        return _Reread(raw, position - len(head), head, source)
+    return _Passing(head, source)
+
+
+class Held:
+    """Content in memory."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size: int | None = len(data)
+        self.etag: str | None = md5(data).hexdigest()
+        self.raised: BaseException | None = None
+
+    def body(self) -> bytes:
+        """Return the bytes themselves."""
+        return self._data
+
+    def is_whole(self) -> bool:
+        """Return True: memory does not run out."""
+        return True
+
+
+class _Reread:
+    """A seekable file, hashed from its position, that stays its caller's to close."""
+
+    def __init__(self, file: Readable, start: int, head: bytes, source: _Source) -> None:
+        digest = md5(head)
+        for block in source:
+            digest.update(block)
+        self._file = file
+        self._start = start
+        self.size: int | None = source.counted
+        self.etag: str | None = digest.hexdigest()
+        self.raised: BaseException | None = None
+
+    def body(self) -> Readable:
+        """Go back to the position where the content began."""
+        with _Keeping(self):
+            self._file.seek(self._start)  # type: ignore[attr-defined]
+        return _FileBody(self, self._file)
+
+    def is_whole(self) -> bool:
+        """Return True: the file can be read again."""
+        return True
+
+
+class _FileBody:
+    """Exactly ``size`` bytes of a file, for one request."""
+
+    def __init__(self, content: _Reread, file: Readable) -> None:
+        self._content = content
+        self._file = file
+        self._left = content.size or 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes; never fewer in all than were promised to Swift."""
+        wanted = self._left if size < 0 else min(size, self._left)
+        with _Keeping(self._content):
+            block = self._file.read(wanted) if wanted else b""
+            self._left -= len(block)
+            if wanted and not block:
+                total = self._content.size or 0
+                raise StreamBroken(
+                    "the file became shorter while it was sent; nothing was stored",
+                    received=total - self._left,
+                    expected=total,
+                )
+        return block
+
+
+class _Passing:
+    """A stream or an iterable that can be read only once."""
+
+    def __init__(self, head: bytes, source: _Source) -> None:
+        self._head: bytes | None = head
+        self._source = source
+        self.size: int | None = None
+        self.etag: str | None = None
+        self.raised: BaseException | None = None
+
+    def is_whole(self) -> bool:
+        """Tell whether nothing but the held beginning has been taken."""
+        return self._head is not None
+
+    def body(self) -> Iterator[bytes]:
+        """Yield what is held, then what the source still has; the size and MD5 are known after."""
+        if self._head is None:
+            raise RuntimeError("this content has passed and cannot be sent again")
+        digest = md5(self._head)
+        yield self._head
+        self._head = None
+        with _Keeping(self):
+            for block in self._source:
+                digest.update(block)
+                yield block
+        self.size = self._source.counted
+        self.etag = digest.hexdigest()
+
+
+class _Keeping:
+    """Keeps what a block raises as the content's ``raised``."""
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+
+    def __enter__(self) -> None:
+        """Watch the block."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> None:
+        if error is not None and not isinstance(error, GeneratorExit):
+            self._content.raised = error
+
+
+class _Meter:
+    """Counts bytes and refuses the one too many."""
+
+    def __init__(self, filename: str, limit: int | None) -> None:
+        self._filename = filename
+        self._limit = limit
+        self.counted = 0
+
+    def count(self, size: int) -> None:
+        self.counted += size
+        if self._limit is not None and self.counted > self._limit:
+            raise FileTooLarge(
+                f"{self._filename!r} has more than the {self._limit} bytes that are allowed",
+                filename=self._filename,
+                limit=self._limit,
+            )
+
+
+class _Source:
+    """Blocks of at least one byte from a file or an iterable, metered."""
+
+    def __init__(self, raw: RawContent, meter: _Meter) -> None:
+        self._meter = meter
+        self._next = _reader(raw)
+
+    @property
+    def counted(self) -> int:
+        return self._meter.counted
+
+    def __iter__(self) -> Iterator[bytes]:
+        while block := self._next():
+            self._meter.count(len(block))
+            yield block
+
+    def read_up_to(self, size: int) -> bytes:
+        """Return at least ``size`` bytes, or all there are."""
+        blocks = []
+        missing = size
+        for block in self:
+            blocks.append(block)
+            missing -= len(block)
+            if missing <= 0:
+                break
+        return b"".join(blocks)
+
+
+def _reader(raw: object) -> Callable[[], bytes]:
+    if isinstance(raw, Readable):
+        return lambda: _checked(raw.read(BLOCK))
+    if isinstance(raw, Iterable):
+        blocks = iter(raw)
+        return lambda: next(filter(None, map(_checked, blocks)), b"")
+    raise TypeError(
+        f"content must be str, bytes, a binary file or an iterable of bytes, not {type(raw)}"
+    )
+
+
+def _checked(block: object) -> bytes:
+    if isinstance(block, bytes):
+        return block
+    if isinstance(block, (bytearray, memoryview)):
+        return bytes(block)
+    if block is None:
+        raise BlockingIOError("a non-blocking file has no bytes right now; open it blocking")
+    raise TypeError(f"content must give bytes, not {type(block)}: open files with 'rb'")
+
+
+def _position(raw: object) -> int | None:
+    """Return where a file stands; None where it cannot be told, or returned to."""
+    try:
+        position: int = raw.tell()  # type: ignore[attr-defined]
+        raw.seek(position)  # type: ignore[attr-defined]
+    except (AttributeError, OSError, ValueError):
+        return None  # Pipes, sockets and streams say in these ways that they cannot seek.
+    return position

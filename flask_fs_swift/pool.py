@@ -1,0 +1,357 @@
+"""Lend Swift connections to threads and greenlets, a bounded number at a time.
+
+A ``swiftclient.Connection`` is one HTTP socket: two borrowers at once would read each
+other's answers. So the pool owns every connection, and a borrower has one to itself
+from checkout to checkin. Connections open lazily, on their first request; the one used
+last is lent first, so that those which are not needed go unused.
+
+A *slot* is the right to have a connection, idle or lent. A borrower who finds no slot
+free waits in line, with a wake-up of its own; a slot that comes free is handed to the
+first in line directly, and passed on if that one has left meanwhile.
+
+State, guarded by ``_lock``:
+
+``_idle``     connections nobody has; the last one in is the first one out.
+``_lent``     how many slots borrowers have.
+``_waiting``  who waits, first come first.
+
+Always true while ``_lock`` is free: ``len(_idle) + _lent <= size``, and nobody waits
+while a slot is free. No I/O happens while it is held, and no greenlet switches.
+
+What comes back goes onto ``_returned``, a deque that needs no lock, and is settled by
+whoever can take the lock without waiting: if it is taken, its holder looks at the deque
+once more after letting go. So a connection can be given back from anywhere, also from
+a finaliser that interrupted the very thread that holds the lock.
+
+After a fork the child starts empty, and neither uses nor closes its parent's sockets.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter, deque
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from .concurrency import Latch, Wakeup, forget_after_fork, new_lock, new_wakeup
+from .errors import FSError, PoolExhaustedError
+from .objects import Event, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from swiftclient import Connection
+
+    from .objects import EventHook
+
+logger = logging.getLogger(__name__)
+
+# Sockets that a fork copied. They are their parent's: closing them here could take
+# them out of an event loop that both processes share, so they are kept until the end.
+_inherited: list[object] = []
+
+
+@dataclass(frozen=True)
+class PoolStats:
+    """The state of a pool at one moment, and its counts since it was made (or forked)."""
+
+    size: int
+    #: Connections that nobody has.
+    idle: int
+    #: Slots that borrowers have.
+    lent: int
+    #: Borrowers in line.
+    waiting: int
+    #: Connections made.
+    opened: int
+    #: Connections thrown away, because they broke or might have.
+    discarded: int
+    #: Of those, the ones whose borrower dropped them without giving them back.
+    reclaimed: int
+
+
+class _Fate(Enum):
+    """Why a slot came back."""
+
+    KEPT = auto()
+    DISCARDED = auto()
+    RECLAIMED = auto()
+
+
+class Checkout:
+    """One connection, and the slot it fills, in the hands of one borrower.
+
+    Lasts until ``checkin`` or ``discard``; what is called after that does nothing.
+    """
+
+    __slots__ = ("_generation", "_pool", "_settled", "connection")
+
+    def __init__(self, pool: Pool, generation: int, connection: Connection) -> None:
+        self.connection = connection
+        self._pool = pool
+        self._generation = generation
+        self._settled = False
+
+    def checkin(self) -> None:
+        """Give the connection back; its last answer has been read to the end."""
+        self._settle(_Fate.KEPT)
+
+    def discard(self) -> None:
+        """Close the connection and free its slot. Waits for nothing: finalisers may call it."""
+        self._settle(_Fate.DISCARDED)
+
+    def __del__(self) -> None:
+        self._settle(_Fate.RECLAIMED)
+
+    def _settle(self, fate: _Fate) -> None:
+        if not self._settled:
+            self._settled = True
+            self._pool._take_back(self.connection, self._generation, fate)  # noqa: SLF001
+
+
+class _Waiter:
+    """A borrower in line."""
+
+    __slots__ = ("connection", "granted", "wakeup")
+
+    def __init__(self) -> None:
+        self.wakeup: Wakeup = new_wakeup()
+        # Guarded by the pool's lock: whether a slot is this waiter's, and what is in it.
+        self.granted = False
+        self.connection: Connection | None = None
+
+
+class Pool:
+    """At most ``size`` connections to one Swift, in one process.
+
+    Lives as long as its application; ``close`` ends it.
+
+    :param open_connection: makes a connection; it must not touch the network yet.
+    :param timeout: seconds to wait for a slot.
+    """
+
+    def __init__(
+        self,
+        open_connection: Callable[[], Connection],
+        *,
+        size: int = 20,
+        timeout: float = 30.0,
+        name: str = "",
+        on_event: EventHook | None = None,
+    ) -> None:
+        self.size = size
+        self.timeout = timeout
+        self.name = name
+        self._open_connection = open_connection
+        self._on_event = on_event
+        self._generation = 0  # Which fork this is; only ever written by after_fork.
+        self._start_empty()
+        forget_after_fork(self)
+
+    def _start_empty(self) -> None:
+        self._lock = new_lock()
+        # Guarded by _lock, all of these; the module says what the first three mean.
+        self._idle: list[Connection] = []
+        self._lent = 0
+        self._waiting: deque[_Waiter] = deque()
+        self._closing: Latch | None = None  # Open once nothing is lent any more.
+        self._opened = 0
+        self._fates: Counter[_Fate] = Counter()
+        # Needs no lock: slots that came back, with what is in them.
+        self._returned: deque[tuple[Connection | None, _Fate]] = deque()
+
+    def checkout(self, timeout: float | None = None) -> Checkout:
+        """Borrow a connection, waiting in line for it if need be.
+
+        :param timeout: seconds; the pool's own by default, and never longer than that.
+        :raises PoolExhaustedError: none came free in time; Swift was sent nothing.
+        """
+        waiter = connection = None
+        with self._lock:
+            self._refuse_if_closed()
+            if self._lent < self.size:
+                self._lent += 1
+                connection = self._idle.pop() if self._idle else None
+            else:
+                waiter = _Waiter()
+                self._waiting.append(waiter)
+        self._settle()
+        if waiter is not None:
+            connection = self._wait_in_line(waiter, self._patience(timeout))
+        elif self._on_event is not None:
+            self._tell("ok", 0.0)
+        return self._fill(connection)
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """Lend a connection for the length of a ``with`` block.
+
+        A block that raises costs the pool its connection: half an answer may still be
+        on the socket, and the next borrower would take it for their own.
+
+        :raises PoolExhaustedError: none came free in time; Swift was sent nothing.
+        """
+        checkout = self.checkout()
+        try:
+            yield checkout.connection
+        except BaseException:
+            checkout.discard()
+            raise
+        checkout.checkin()
+
+    def stats(self) -> PoolStats:
+        """Return the state and the counts of this moment."""
+        with self._lock:
+            stats = PoolStats(
+                size=self.size,
+                idle=len(self._idle),
+                lent=self._lent,
+                waiting=len(self._waiting),
+                opened=self._opened,
+                discarded=self._fates[_Fate.DISCARDED] + self._fates[_Fate.RECLAIMED],
+                reclaimed=self._fates[_Fate.RECLAIMED],
+            )
+        self._settle()
+        return stats
+
+    def close(self, timeout: float = 30.0) -> bool:
+        """Lend nothing more, close what is idle, and wait for what is lent.
+
+        :param timeout: seconds; what is lent longer than that is closed when it comes back.
+        :returns: whether everything is closed.
+        """
+        with self._lock:
+            closing = self._closing = self._closing or Latch()
+            idle, self._idle = self._idle, []
+            waiting, self._waiting = self._waiting, deque()
+            nothing_lent = not self._lent
+        self._settle()
+        for waiter in waiting:
+            waiter.wakeup.wake()
+        for connection in idle:
+            _close(connection)
+        return nothing_lent or closing.wait(timeout)
+
+    def after_fork(self) -> None:
+        """Forget the parent's connections, borrowers and waiters."""
+        _inherited.extend(self._idle)
+        self._generation += 1
+        self._start_empty()
+
+    def __repr__(self) -> str:
+        stats = self.stats()
+        return (
+            f"<Pool {self.name!r}: {stats.idle} idle, {stats.lent} lent, {stats.waiting} waiting, "
+            f"of {stats.size}; {stats.opened} opened, {stats.discarded} discarded, "
+            f"{stats.reclaimed} of them reclaimed>"
+        )
+
+    # Taking.
+
+    def _refuse_if_closed(self) -> None:
+        if self._closing is not None:
+            raise FSError("this storage was closed with its application; Swift was sent nothing")
+
+    def _patience(self, timeout: float | None) -> float:
+        return self.timeout if timeout is None else min(timeout, self.timeout)
+
+    def _wait_in_line(self, waiter: _Waiter, patience: float) -> Connection | None:
+        began = time.monotonic()
+        try:
+            waiter.wakeup.wait(patience)
+        except BaseException:
+            if self._leave_line(waiter):
+                self._give_back(waiter.connection, _Fate.KEPT)
+            raise
+        granted = self._leave_line(waiter)
+        waited = time.monotonic() - began
+        if granted:
+            self._tell("ok", waited)
+            return waiter.connection
+        self._refuse_if_closed()
+        self._tell(PoolExhaustedError.__name__, waited)
+        raise PoolExhaustedError(
+            f"no connection came free within {waited:.1f} s; a stream that is kept open holds "
+            f"one: {self!r}"
+        )
+
+    def _leave_line(self, waiter: _Waiter) -> bool:
+        """Take a waiter out of the line; tell whether it was given a slot before that."""
+        with self._lock:
+            if not waiter.granted and waiter in self._waiting:
+                self._waiting.remove(waiter)
+        self._settle()
+        return waiter.granted
+
+    def _fill(self, connection: Connection | None) -> Checkout:
+        """Put a connection into a slot that is ours."""
+        if connection is None:
+            try:
+                connection = self._open_connection()
+            except BaseException:
+                self._give_back(None, _Fate.KEPT)
+                raise
+            with self._lock:
+                self._opened += 1
+            self._settle()
+        return Checkout(self, self._generation, connection)
+
+    # Giving back. All of it may run in a finaliser.
+
+    def _take_back(self, connection: Connection, generation: int, fate: _Fate) -> None:
+        if generation != self._generation:
+            _inherited.append(connection)
+        elif fate is _Fate.KEPT:
+            self._give_back(connection, fate)
+        else:
+            # First the socket, then the slot: never more sockets than slots.
+            _close(connection)
+            self._give_back(None, fate)
+
+    def _give_back(self, connection: Connection | None, fate: _Fate) -> None:
+        self._returned.append((connection, fate))
+        self._settle()
+
+    def _settle(self) -> None:
+        while self._returned and self._lock.acquire(blocking=False):
+            try:
+                to_wake, to_close = self._take_in()
+            finally:
+                self._lock.release()
+            for waiter in to_wake:
+                waiter.wakeup.wake()
+            for connection in to_close:
+                _close(connection)
+            if self._closing is not None and not self._lent:
+                self._closing.open()
+
+    def _take_in(self) -> tuple[list[_Waiter], list[Connection]]:
+        """Decide, under the lock, who gets what came back."""
+        to_wake: list[_Waiter] = []
+        to_close: list[Connection] = []
+        while self._returned:
+            connection, fate = self._returned.popleft()
+            self._fates[fate] += 1
+            if self._waiting:
+                waiter = self._waiting.popleft()
+                waiter.granted, waiter.connection = True, connection
+                to_wake.append(waiter)
+                continue
+            self._lent -= 1
+            if connection is not None:
+                (self._idle if self._closing is None else to_close).append(connection)
+        return to_wake, to_close
+
+    def _tell(self, outcome: str, waited: float) -> None:
+        if self._on_event is not None:
+            tell(self._on_event, Event("checkout", self.name, 0, waited, outcome))
+
+
+def _close(connection: Connection) -> None:
+    try:
+        connection.close()
+    except Exception:  # A socket that cannot be closed properly is gone all the same.
+        logger.exception("a connection failed while it was closed")

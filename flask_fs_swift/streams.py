@@ -1,0 +1,243 @@
+"""Bytes on their way out of a storage: counted, hashed, resumed where they break.
+
+An :class:`ObjectStream` holds the connection over which its bytes come, and gives it
+back with the last byte, on ``close()``, on an error, or when it is dropped. It never
+ends short in silence: it hands over every byte of one version of the object, or raises.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Protocol
+
+from .errors import ETagMismatchError, StreamBroken
+from .etag import md5
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+    from typing_extensions import Buffer, Self
+
+    from .objects import ObjectInfo
+
+#: Bytes.
+CHUNK_SIZE = 1024 * 1024
+
+
+class Download(Protocol):
+    """The rest of one answer, and the connection it comes over."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return at most so many bytes; none at the end of the answer.
+
+        :raises ConnectionError: the network failed.
+        """
+
+    def finish(self) -> None:
+        """Give back the connection: everything was read."""
+
+    def abort(self) -> None:
+        """Give up the connection: part of the answer may still be on it.
+
+        May run in a finaliser: it waits for nothing.
+        """
+
+
+class Resume(Protocol):
+    """Asks for the rest of an object, after a download has broken."""
+
+    def __call__(self, received: int, broken: int, cause: Exception | None, /) -> Download:
+        """Return the bytes after the first ``received``, of the same version.
+
+        :param broken: how many downloads broke since one last brought anything.
+        :raises ObjectChanged: there is another version now.
+        :raises StreamBroken: enough is enough.
+        """
+
+
+class ObjectStream:
+    """The content of one object: iterable, readable, a context manager.
+
+    Lives until its last byte was read or it was closed; closing it again does nothing.
+    Iterating yields chunks of ``chunk_size`` bytes, the last one shorter.
+    """
+
+    def __init__(
+        self,
+        info: ObjectInfo,
+        download: Download,
+        *,
+        resume: Resume,
+        md5_of_content: str | None,
+        size: int | None,
+        chunk_size: int = CHUNK_SIZE,
+    ) -> None:
+        if chunk_size < 1:
+            download.abort()
+            raise ValueError(f"chunk_size must be at least 1 byte, not {chunk_size}")
+        #: What is being read.
+        self.info = info
+        #: Bytes handed over so far.
+        self.received = 0
+        #: Called once, when the stream is closed other than by being dropped, with the
+        #: error that ended it, if one did.
+        self.on_end: Callable[[BaseException | None], None] | None = None
+        self._chunk_size = chunk_size
+        self._size = size
+        self._expected = md5_of_content
+        self._digest = md5() if md5_of_content else None
+        self._resume = resume
+        self._broken = 0
+        self._download: Download | None = download
+        self._closed = False
+        if size == 0:
+            self._complete()
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next ``size`` bytes, fewer only at the end; all that are left by default.
+
+        :raises ETagMismatchError: these were the last bytes, and the whole is not what
+            was stored. They are not returned.
+        :raises StreamBroken: the transfer broke, and could not be resumed.
+        :raises ObjectChanged: it broke, and the object is another one now.
+        """
+        if self._closed:
+            raise ValueError("read of a closed stream")
+        try:
+            return self._read(size)
+        except BaseException as error:
+            self._end(error)
+            raise
+
+    def _read(self, size: int) -> bytes:
+        blocks: list[bytes] = []
+        missing = size
+        while missing:
+            block = self._next_block(missing)
+            if not block:
+                break
+            blocks.append(block)
+            if size > 0:
+                missing -= len(block)
+        return blocks[0] if len(blocks) == 1 else b"".join(blocks)
+
+    def _next_block(self, wanted: int) -> bytes:
+        while self._download is not None:
+            cause = None
+            try:
+                block = self._download.read(self._at_most(wanted))
+            except ConnectionError as error:
+                block, cause = b"", error
+            if block:
+                self._count(block)
+                return block
+            if cause is None and self._size is None:
+                self._complete()
+                return b""
+            self._reopen(cause)
+        return b""
+
+    def _at_most(self, wanted: int) -> int:
+        left = CHUNK_SIZE if self._size is None else self._size - self.received
+        return left if wanted < 0 else min(wanted, left)
+
+    def _count(self, block: bytes) -> None:
+        self._broken = 0
+        self.received += len(block)
+        if self._digest is not None:
+            self._digest.update(block)
+        if self.received == self._size:
+            self._complete()
+
+    def _reopen(self, cause: Exception | None) -> None:
+        broken, self._download = self._download, None
+        if broken is not None:
+            broken.abort()
+        self._broken += 1
+        if self._size is None:
+            raise StreamBroken(
+                f"{self.info.name!r} broke after {self.received} bytes, of unknown size",
+                filename=self.info.name,
+                received=self.received,
+            ) from cause
+        self._download = self._resume(self.received, self._broken, cause)
+
+    def _complete(self) -> None:
+        actual = self._digest.hexdigest() if self._digest is not None else None
+        if actual != self._expected:
+            raise ETagMismatchError(
+                f"{self.info.name!r} was read with MD5 {actual}, stored with {self._expected}",
+                filename=self.info.name,
+                expected=self._expected,
+                actual=actual,
+            )
+        download, self._download = self._download, None
+        if download is not None:
+            download.finish()
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        chunk = b"" if self._closed else self.read(self._chunk_size)
+        if not chunk:
+            self.close()
+            raise StopIteration
+        return chunk
+
+    def close(self) -> None:
+        """Give back the connection. What was not read stays unread."""
+        self._end(None)
+
+    def _end(self, error: BaseException | None) -> None:
+        self._let_go()
+        on_end, self.on_end = self.on_end, None
+        if on_end is not None:
+            on_end(error)
+
+    def _let_go(self) -> None:
+        self._closed = True
+        download, self._download = self._download, None
+        if download is not None:
+            download.abort()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self._end(error)
+
+    def __del__(self) -> None:
+        # No hook: it may wait, and a finaliser must not.
+        if not getattr(self, "_closed", True):
+            self._let_go()
+
+
+class StreamFile(io.RawIOBase):
+    """A stream as the raw file below :class:`io.BufferedReader`."""
+
+    def __init__(self, stream: ObjectStream) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Fill a buffer with the next bytes; return how many they were."""
+        view = memoryview(buffer).cast("B")
+        block = self._stream.read(len(view))
+        view[: len(block)] = block
+        return len(block)
+
+    def close(self) -> None:
+        """Close the stream with the file."""
+        if not self.closed:
+            self._stream.close()
+        super().close()

@@ -1,0 +1,95 @@
+# The part of python-swiftclient that the package uses; it ships no types.
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+from .client import logger_settings as logger_settings
+
+class _Readable(Protocol):
+    def read(self, size: int = ..., /) -> bytes: ...
+
+class ClientException(Exception):
+    msg: str
+    http_status: int | None
+    http_reason: str
+    http_response_content: bytes | str
+    http_response_headers: Mapping[str, str] | None
+    transaction_id: str | None
+    def __init__(
+        self, msg: str, *, http_status: int | None = ..., http_reason: str = ...
+    ) -> None: ...
+
+class Body:
+    def read(self, length: int | None = ...) -> bytes: ...
+    def close(self) -> None: ...
+
+class Response:
+    status: int
+    def read(self) -> bytes: ...
+    def getheaders(self) -> list[tuple[str, str]]: ...
+    def getheader(self, name: str) -> str | None: ...
+    def close(self) -> None: ...
+
+class HTTPConnection:
+    resp: Response | None
+    requests_args: dict[str, Any]
+    def request(
+        self, method: str, full_path: str, data: str = ..., headers: Mapping[str, str] = ...
+    ) -> object: ...
+    def getresponse(self) -> Response: ...
+    def close(self) -> None: ...
+
+class Connection:
+    url: str | None
+    token: str | None
+    timeout: float | None
+    retries: int
+    http_conn: tuple[Any, HTTPConnection] | None
+    def __init__(
+        self,
+        *,
+        retries: int = ...,
+        preauthurl: str | None = ...,
+        preauthtoken: str | None = ...,
+        cacert: str | None = ...,
+        insecure: bool = ...,
+        timeout: float | None = ...,
+    ) -> None: ...
+    def close(self) -> None: ...
+    def http_connection(self, url: str | None = ...) -> tuple[Any, HTTPConnection]: ...
+    def head_container(self, container: str) -> Mapping[str, str]: ...
+    def put_container(self, container: str) -> None: ...
+    def get_container(
+        self,
+        container: str,
+        *,
+        marker: str | None = ...,
+        limit: int | None = ...,
+        prefix: str | None = ...,
+        delimiter: str | None = ...,
+    ) -> tuple[Mapping[str, str], list[dict[str, Any]]]: ...
+    def head_object(
+        self, container: str, obj: str, headers: Mapping[str, str] = ...
+    ) -> Mapping[str, str]: ...
+    def get_object(
+        self,
+        container: str,
+        obj: str,
+        *,
+        resp_chunk_size: int = ...,
+        headers: Mapping[str, str] | None = ...,
+    ) -> tuple[Mapping[str, str], Body]: ...
+    def put_object(
+        self,
+        container: str,
+        obj: str,
+        contents: bytes | _Readable | Iterable[bytes] | Iterator[bytes],
+        *,
+        content_length: int | None = ...,
+        etag: str | None = ...,
+        headers: Mapping[str, str] = ...,
+    ) -> str: ...
+    def post_object(self, container: str, obj: str, headers: Mapping[str, str]) -> None: ...
+    def copy_object(
+        self, container: str, obj: str, *, destination: str, headers: Mapping[str, str] = ...
+    ) -> None: ...
+    def delete_object(self, container: str, obj: str) -> None: ...
