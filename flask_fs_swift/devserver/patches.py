@@ -1,0 +1,59 @@
+"""What is changed inside Swift for a development server."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+import swift.common.db
+from swift.common import utils
+from swift.common.utils import logs
+from swift.obj import diskfile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
+
+class _StandardError(logging.StreamHandler[Any]):
+    """A log handler that Swift makes as it would make one for syslog."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        super().__init__(sys.stderr)
+
+    def setFormatter(self, _: logging.Formatter | None) -> None:  # noqa: N802
+        """Keep our format: Swift's leaves the time to syslog."""
+        super().setFormatter(logging.Formatter(_FORMAT))
+
+
+def log_to_standard_error() -> None:
+    """Let no line go to the machine's syslog."""
+    logs.ThreadSafeSysLogHandler = _StandardError
+
+
+def never_sync() -> None:
+    """Leave it to the kernel when data reaches the disk.
+
+    What is stored survives the death of the server, but not a power cut: this is data for
+    development, and syncing costs most of the time of a small PUT.
+    """
+    for module in (utils, diskfile, swift.common.db):
+        for name in ("fsync", "fdatasync", "fsync_dir"):
+            if hasattr(module, name):
+                setattr(module, name, _do_nothing)
+    swift.common.db.get_db_connection = _unsynced(swift.common.db.get_db_connection)
+
+
+def _do_nothing(*_: object, **__: object) -> None:
+    pass
+
+
+def _unsynced(connect: Callable[..., Any]) -> Callable[..., Any]:
+    def connect_unsynced(*args: Any, **kwargs: Any) -> Any:
+        connection = connect(*args, **kwargs)
+        connection.execute("PRAGMA synchronous = OFF")
+        return connection
+
+    return connect_unsynced
