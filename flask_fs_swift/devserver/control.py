@@ -80,7 +80,7 @@ class Faults:
             connection.request(method, _PREFIX + what, json.dumps(content))
             with connection.getresponse() as response:
                 text = response.read()
-        if response.status != 200:  # noqa: PLR2004
+        if response.status != 200:
             raise DevServerError(f"{method} {what}: {response.status} {text.decode()}")
         return json.loads(text)
 

@@ -310,18 +310,22 @@ def _reset_body(call: _Call) -> Iterable[bytes]:
 
 
 def _interrupt(call: _Call, interruption: Callable[[], None], *, go_on: bool) -> Iterable[bytes]:
-    """Do something when ``bytes`` of the answer's body have been sent."""
+    """Do something when the headers and ``bytes`` of the answer's body have been sent."""
     answer, position = call.ask_swift(), call.fault.bytes
+    call.environ["eventlet.minimum_write_chunk_size"] = 0  # or small chunks would be kept back
+    write = call.start_response(answer.status, answer.headers)
 
     def body() -> Generator[bytes]:
         for offset, chunk in _split_at(answer.body, position):
             if offset == position:
+                if position == 0:
+                    write(b"")  # the headers
                 interruption()
                 if not go_on:
                     return
             yield chunk
 
-    return call.pass_on(answer, body())
+    return _and_close(body(), answer)
 
 
 def _stale_listing(call: _Call) -> Iterable[bytes]:

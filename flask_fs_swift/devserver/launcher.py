@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import time
-from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -87,7 +85,7 @@ class DevServer:
             arguments += ["--faults"] if faults else []
             spawned = spawn(directory, arguments, settings, start_lock, deadline)
         finally:
-            start_lock.let_go()
+            start_lock.end()
         return cls(directory, spawned.ready, spawned.process)
 
     @classmethod
@@ -134,8 +132,7 @@ class DevServer:
     def kill(self) -> None:
         """Kill the server as a crash would: with no time to finish anything."""
         if self._process is None:
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+            sharing.kill(self._directory, self.pid)
         elif self._owner == os.getpid():
             self._process.kill()
             self._process.wait()

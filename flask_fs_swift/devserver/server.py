@@ -24,7 +24,6 @@ from __future__ import annotations
 import argparse
 import errno
 import json
-import math
 import os
 import signal
 import socket
@@ -48,7 +47,7 @@ if TYPE_CHECKING:
 
 #: Holds settings as JSON. Command lines can be read by every user of a machine.
 SETTINGS_VARIABLE = "FLASK_FS_SWIFT_DEVSERVER_SETTINGS"
-_PREDECESSORS_END = 10.0  # seconds
+_PREDECESSORS_END = 5.0  # seconds
 _BACKLOG = 1024
 _EVERY_ADDRESS = "0.0.0.0"  # noqa: S104
 
@@ -61,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ["TZ"] = "UTC+0"  # what Swift's own programs set
     time.tzset()
     os.umask(0o077)
-    signal.alarm(math.ceil(options.timeout))
+    signal.setitimer(signal.ITIMER_REAL, options.timeout)
     try:
         _run(options)
     except (DevServerError, OSError) as error:
@@ -97,7 +96,7 @@ def _run(options: argparse.Namespace) -> None:
         lifetime = Lifetime(directory, parent=options.parent, shared=options.shared)
         lifetime.end_on_signals()
         directory.publish(ready)
-    signal.alarm(0)
+    signal.setitimer(signal.ITIMER_REAL, 0)
     _announce(ready)
     front.serve_until(lifetime.is_over)
     directory.unpublish()
@@ -163,15 +162,15 @@ def _import_front(etc: Path) -> type[Front]:
     """
     warnings.simplefilter("ignore")  # eventlet says that it is to be retired
     try:
-        from swift.common import utils  # noqa: PLC0415
+        from swift.common import utils
 
         utils.monkey_patch()
         utils.set_swift_dir(str(etc))
-        from swift.common import constraints, storage_policy  # noqa: PLC0415
+        from swift.common import constraints, storage_policy
 
         constraints.reload_constraints()
         storage_policy.reload_storage_policies()
-        from .front import Front  # noqa: PLC0415
+        from .front import Front
     except ImportError as error:
         raise DevServerError(f'{error}: pip install "flask-fs-swift[dev]"') from error
     return Front

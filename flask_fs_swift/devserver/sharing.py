@@ -26,6 +26,10 @@ Somebody who dies at any of these steps takes his claims along, and nothing is l
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .errors import DevServerError
@@ -36,6 +40,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .datadir import DataDirectory, Ready
+
+_INTERVAL = 0.01  # seconds
 
 #: This process's parts in ``users.lock``, by data directory. A forked child inherits them.
 #: Each operation on the dict is atomic, which is all that threads need here.
@@ -53,7 +59,7 @@ def join(directory: DataDirectory, deadline: float) -> Ready:
     try:
         return _find(directory, deadline) or _start(directory, start_lock, deadline)
     finally:
-        start_lock.let_go()
+        start_lock.end()  # also for a child that another thread has forked meanwhile
 
 
 def leave(directory: DataDirectory) -> None:
@@ -61,6 +67,18 @@ def leave(directory: DataDirectory) -> None:
     lock = _held.pop(directory.path, None)
     if lock is not None:
         lock.let_go()
+
+
+def kill(directory: DataDirectory, pid: int) -> None:
+    """Kill a server, and wait until its claims are free."""
+    while is_held(directory.server_lock) and _is_of(directory.ready(), pid):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(_INTERVAL)
+
+
+def _is_of(ready: Ready | None, pid: int) -> bool:
+    return ready is not None and ready.pid == pid
 
 
 def _become_user(directory: DataDirectory, deadline: float) -> None:
@@ -88,4 +106,6 @@ def _find(directory: DataDirectory, deadline: float) -> Ready | None:
 def _start(directory: DataDirectory, start_lock: Lock, deadline: float) -> Ready:
     killed = directory.ready()
     port = [] if killed is None else ["--or-any-port", "--port", killed.url.rpartition(":")[2]]
-    return spawn(directory, ["--shared", *port], {}, start_lock, deadline).ready
+    spawned = spawn(directory, ["--shared", *port], {}, start_lock, deadline)
+    spawned.process.wait()  # the server has detached itself from it
+    return spawned.ready

@@ -27,6 +27,7 @@ _SETTINGS_VARIABLE = "FLASK_FS_SWIFT_DEVSERVER_SETTINGS"
 _PACKAGE_ROOT = str(Path(__file__).parents[2])
 _LARGEST_LOG = 16 * 2**20  # bytes; a larger one is begun anew
 _TAIL = 2000  # characters
+_LEAD = 1.0  # seconds by which a server gives up before we do, so that it never comes too late
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def spawn(
     :raises DevServerError: it ended, or did not answer in time and was ended.
     """
     begin = _log_begin(directory.log)
-    timeout = max(1.0, deadline - time.monotonic())
+    timeout = max(1.0, deadline - time.monotonic() - _LEAD)
     command = [
         *(sys.executable, "-W", "ignore", "-m", "flask_fs_swift.devserver.server"),
         *(str(directory.path), "--start-lock", str(start_lock.fd), "--timeout", str(timeout)),
