@@ -74,8 +74,9 @@ class DataDirectory:
         return directory
 
     def _refuse_what_is_not_ours(self) -> None:
+        # First the names: a server that is starting meanwhile writes identity.json before the rest.
         names = {entry.name for entry in self.path.iterdir()}
-        if self.identity_file.name not in names and names - _BEFORE_IDENTITY:
+        if names - _BEFORE_IDENTITY and not self.identity_file.exists():
             raise DevServerError(
                 f"{self.path} is not empty and is not a development server's data directory;"
                 " name an empty or a new one"
@@ -133,6 +134,8 @@ class DataDirectory:
 
         :raises DevServerError: the file system does not keep extended attributes.
         """
+        if not self.identity_file.exists():
+            _write_whole(self.identity_file, json.dumps({"hash_suffix": secrets.token_hex(8)}))
         self.unpublish()
         unfinished = self.devices / "d1" / "tmp"
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -147,12 +150,7 @@ class DataDirectory:
             ) from error
 
     def hash_suffix(self) -> str:
-        """Return the secret that Swift mixes into its file names; made on first use.
-
-        The caller holds ``start.lock``.
-        """
-        if not self.identity_file.exists():
-            _write_whole(self.identity_file, json.dumps({"hash_suffix": secrets.token_hex(8)}))
+        """Return the secret that Swift mixes into its file names."""
         suffix: str = json.loads(self.identity_file.read_text())["hash_suffix"]
         return suffix
 
