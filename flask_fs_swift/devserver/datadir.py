@@ -159,10 +159,10 @@ class DataDirectory:
         _write_whole(self.ready_file, ready.to_json())
 
     def ready(self) -> Ready | None:
-        """Return the facts last published, or None when they were taken back."""
+        """Return the facts last published; None when they were taken back or make no sense."""
         try:
             return Ready.from_json(self.ready_file.read_text())
-        except FileNotFoundError:
+        except (FileNotFoundError, ValueError, TypeError):
             return None
 
     def unpublish(self) -> None:

@@ -45,8 +45,6 @@ if TYPE_CHECKING:
 
     from .front import Front
 
-#: Holds settings as JSON. Command lines can be read by every user of a machine.
-SETTINGS_VARIABLE = "FLASK_FS_SWIFT_DEVSERVER_SETTINGS"
 _PREDECESSORS_END = 5.0  # seconds
 _BACKLOG = 1024
 _EVERY_ADDRESS = "0.0.0.0"  # noqa: S104
@@ -63,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signal.setitimer(signal.ITIMER_REAL, options.timeout)
     try:
         _run(options)
-    except (DevServerError, OSError) as error:
+    except DevServerError as error:
         sys.exit(f"flask-fs-swift development server: {error}")
 
 
@@ -74,12 +72,21 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=0, help="0: one that is free")
     parser.add_argument("--or-any-port", action="store_true", help="when PORT is taken")
     parser.add_argument("--faults", action="store_true", help="offer /__devserver__/")
-    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
+    parser.add_argument(
+        "--set", action="append", default=[], type=_setting, metavar="SECTION.KEY=VALUE"
+    )
     parser.add_argument("--timeout", type=float, default=30.0, help="seconds to start in")
     parser.add_argument("--parent", type=int, metavar="PID", help="end when it is not ours")
     parser.add_argument("--shared", action="store_true", help="detach, end with the last user")
     parser.add_argument("--start-lock", type=int, metavar="FD", help="inherited")
     return parser.parse_args(arguments)
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} has no '='")
+    return name, value
 
 
 def _detach() -> None:
@@ -117,16 +124,18 @@ def _starting(directory: DataDirectory, inherited: int | None) -> Iterator[None]
 
 
 def _claim(directory: DataDirectory) -> None:
-    """Take ``server.lock``, which a predecessor may hold while it ends."""
+    """Take ``server.lock`` for as long as we live. A predecessor may hold it while it ends."""
     try:
         Lock.wait(directory.server_lock, time.monotonic() + _PREDECESSORS_END)
     except DevServerError:
-        raise DevServerError(f"{directory.path} is in use by another server") from None
+        ready = directory.ready()
+        owner = f"pid {ready.pid}" if ready else "another server"
+        raise DevServerError(f"{directory.path} is in use by {owner}") from None
 
 
 def _start(directory: DataDirectory, options: argparse.Namespace) -> tuple[Front, Ready]:
-    settings = json.loads(os.environ.pop(SETTINGS_VARIABLE, "{}"))
-    settings |= dict(item.split("=", 1) for item in options.set)
+    settings = json.loads(os.environ.pop(conf.SETTINGS_VARIABLE, "{}"))
+    settings |= dict(options.set)
     directory.prepare()
     listener = _listen(options.host, options.port, or_any_port=options.or_any_port)
     configuration = conf.write(directory, settings)

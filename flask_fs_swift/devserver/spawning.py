@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .conf import SETTINGS_VARIABLE
 from .datadir import Ready
 from .errors import DevServerError
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from .datadir import DataDirectory
     from .locks import Lock
 
-# Also in server.py, which is not imported here: its process is another program.
-_SETTINGS_VARIABLE = "FLASK_FS_SWIFT_DEVSERVER_SETTINGS"
 _PACKAGE_ROOT = str(Path(__file__).parents[2])
 _LARGEST_LOG = 16 * 2**20  # bytes; a larger one is begun anew
 _TAIL = 2000  # characters
@@ -89,7 +88,7 @@ def _log_begin(log: Path) -> int:
 
 def _environment(settings: Mapping[str, str]) -> dict[str, str]:
     environment = dict(os.environ)
-    environment[_SETTINGS_VARIABLE] = json.dumps(dict(settings))
+    environment[SETTINGS_VARIABLE] = json.dumps(dict(settings))
     if _PACKAGE_ROOT not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
         paths = [_PACKAGE_ROOT, environment.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
