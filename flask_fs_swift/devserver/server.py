@@ -63,6 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _run(options)
     except DevServerError as error:
         sys.exit(f"flask-fs-swift development server: {error}")
+    except ModuleNotFoundError as error:
+        needed = "keystonemiddleware" if "keystone" in str(error) else '"flask-fs-swift[dev]"'
+        sys.exit(f"flask-fs-swift development server: {error}; pip install {needed}")
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -165,23 +168,18 @@ def _listen(host: str, port: int, *, or_any_port: bool) -> socket.socket:
 
 
 def _import_front(etc: Path) -> type[Front]:
-    """Import Swift, which takes its limits and its hash suffix from ``etc`` as it is imported.
-
-    :raises DevServerError: something that it needs is not installed.
-    """
+    """Import Swift, which takes its limits and its hash suffix from ``etc`` as it is imported."""
     warnings.simplefilter("ignore")  # eventlet says that it is to be retired
-    try:
-        from swift.common import utils
+    from swift.common import utils
 
-        utils.monkey_patch()
-        utils.set_swift_dir(str(etc))
-        from swift.common import constraints, storage_policy
+    utils.monkey_patch()
+    utils.set_swift_dir(str(etc))
+    from swift.common import constraints, storage_policy
 
-        constraints.reload_constraints()
-        storage_policy.reload_storage_policies()
-        from .front import Front
-    except ImportError as error:
-        raise DevServerError(f'{error}: pip install "flask-fs-swift[dev]"') from error
+    constraints.reload_constraints()
+    storage_policy.reload_storage_policies()
+    from .front import Front
+
     return Front
 
 
