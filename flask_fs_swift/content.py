@@ -83,6 +83,16 @@ def take(raw: RawContent, *, filename: str, limit: int | None = None) -> Content
     return _Passing(head, source)
 
 
+def whole(content: Content) -> bytes:
+    """Return all the bytes at once."""
+    body = content.body()
+    if isinstance(body, bytes):
+        return body
+    if isinstance(body, Readable):
+        return body.read()
+    return b"".join(body)
+
+
 class Held:
     """Content in memory."""
 
@@ -137,7 +147,7 @@ class _FileBody:
         """Return the next bytes; never fewer in all than were promised to Swift."""
         wanted = self._left if size < 0 else min(size, self._left)
         with _Keeping(self._content):
-            block = self._file.read(wanted) if wanted else b""
+            block = _checked(self._file.read(wanted)) if wanted else b""
             self._left -= len(block)
             if wanted and not block:
                 total = self._content.size or 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class ObjectInfo:
     #: When this version was stored, aware, in UTC.
     modified: datetime | None
     #: User metadata by lower-case key. Empty in listings: Swift's do not say it.
-    metadata: Mapping[str, str] = field(default=NO_METADATA)
+    metadata: Mapping[str, str] = field(default_factory=dict)
     #: When Swift will delete the object, aware, in UTC; None in listings.
     expires: datetime | None = None
     #: A large object: a list of segments, whose ETag is no MD5 of the content.
@@ -48,7 +46,7 @@ class Headers:
     """What is stored beside the bytes, as its writer gave it."""
 
     content_type: str
-    metadata: Mapping[str, str] = field(default=NO_METADATA)
+    metadata: Mapping[str, str] = field(default_factory=dict)
     #: Seconds from now until Swift deletes the object; None: never.
     expires_after: int | None = None
     cache_control: str | None = None

@@ -1,0 +1,117 @@
+"""What Swift's answers say: objects from headers and listings, errors from statuses."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+import requests
+import urllib3
+
+from .errors import Forbidden, QuotaExceeded, SwiftError
+from .etag import is_manifest, unquoted
+from .names import decode_metadata
+from .objects import ObjectInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from swiftclient import ClientException, Connection
+
+#: What a network that fails raises, through requests, urllib3 or the socket.
+NETWORK_ERRORS = (OSError, urllib3.exceptions.HTTPError)
+
+_BY_STATUS: dict[int | None, type[SwiftError]] = {403: Forbidden, 413: QuotaExceeded}
+
+
+def last_headers(connection: Connection) -> dict[str, str]:
+    """Return the headers of a connection's last answer, by lower-case name.
+
+    swiftclient's own functions percent-decode them, which corrupts a
+    ``Content-Disposition`` that is sent back.
+    """
+    response = connection.http_conn[1].resp if connection.http_conn else None
+    if response is None:
+        return {}
+    return {name.lower(): value for name, value in response.getheaders()}
+
+
+def object_info(name: str, headers: Mapping[str, str]) -> ObjectInfo:
+    """Read an object's description from the headers of a HEAD, GET or PUT of it."""
+    modified = headers.get("last-modified")
+    delete_at = headers.get("x-delete-at", "")
+    return ObjectInfo(
+        name=name,
+        size=int(headers.get("content-length", 0)),
+        etag=unquoted(headers.get("etag")),
+        content_type=headers.get("content-type", "application/octet-stream"),
+        modified=parsedate_to_datetime(modified) if modified else None,
+        metadata=decode_metadata(headers),
+        expires=datetime.fromtimestamp(int(delete_at), timezone.utc) if delete_at else None,
+        is_manifest=is_manifest(headers),
+    )
+
+
+def listed_info(entry: Mapping[str, Any]) -> ObjectInfo:
+    """Read one entry of a JSON listing (Swift API reference, "Show container details")."""
+    if "subdir" in entry:
+        return ObjectInfo(entry["subdir"], 0, None, "application/directory", None, is_prefix=True)
+    # The "hash" of a manifest is that of its list of segments, not its ETag.
+    manifest_etag = entry.get("slo_etag")
+    return ObjectInfo(
+        name=entry["name"],
+        size=entry["bytes"],
+        etag=unquoted(manifest_etag or entry["hash"]),
+        content_type=entry["content_type"],
+        modified=datetime.fromisoformat(entry["last_modified"]).replace(tzinfo=timezone.utc),
+        is_manifest=manifest_etag is not None,
+    )
+
+
+def swift_error(
+    operation: str, filename: str | None, answer: ClientException, *, maybe_applied: bool = False
+) -> SwiftError:
+    """Turn an answer that is no success into our error."""
+    kind = _BY_STATUS.get(answer.http_status, SwiftError)
+    about = f" {filename!r}" if filename is not None else ""
+    error = kind(
+        f"{operation}{about}: Swift answered {answer.http_status} {answer.http_reason}",
+        filename=filename,
+        maybe_applied=maybe_applied,
+        http_status=answer.http_status,
+        transaction_id=answer.transaction_id,
+    )
+    error.__cause__ = answer
+    return error
+
+
+def retry_after(answer: ClientException) -> str | None:
+    """Return the ``Retry-After`` header of an answer."""
+    headers = answer.http_response_headers
+    return headers.get("Retry-After") if headers is not None else None
+
+
+def never_sent(failure: BaseException) -> bool:
+    """Tell whether a request failed before any of it was sent: there was no connection."""
+    kinds = (requests.ConnectTimeout, urllib3.exceptions.NewConnectionError, ConnectionRefusedError)
+    return any(isinstance(cause, kinds) for cause in _causes(failure))
+
+
+def is_distrust(failure: BaseException) -> bool:
+    """Tell whether the server's certificate was refused: another attempt changes nothing."""
+    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(failure))
+
+
+def _causes(failure: BaseException) -> list[BaseException]:
+    """Return a failure and all that it is made of: requests keeps them in its arguments."""
+    found: list[BaseException] = []
+    pending: list[object] = [failure]
+    while pending:
+        cause = pending.pop()
+        if isinstance(cause, BaseException) and cause not in found:
+            found.append(cause)
+            pending += [cause.__cause__, cause.__context__, getattr(cause, "reason", None)]
+            pending += cause.args
+    return found

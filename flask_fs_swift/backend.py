@@ -1,0 +1,64 @@
+"""What a place to put objects must do. Names are checked there, policy is above."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from .content import Content
+    from .objects import Headers, ObjectInfo
+    from .streams import ObjectStream
+
+
+class Backend(Protocol):
+    """Objects by name. Any thread or greenlet may call it.
+
+    Every verb raises ``InvalidName`` for a name that no object may have, before anything
+    else, and ``SwiftError`` where there is a Swift that fails.
+    """
+
+    def head(self, name: str) -> ObjectInfo:
+        """Describe an object.
+
+        :raises FileNotFound: there is none.
+        """
+
+    def get(self, name: str, chunk_size: int) -> ObjectStream:
+        """Open an object for reading; the stream yields ``chunk_size`` bytes at a time.
+
+        :raises FileNotFound: there is none.
+        """
+
+    def put(self, name: str, content: Content, headers: Headers, *, overwrite: bool) -> ObjectInfo:
+        """Store all of the content or nothing.
+
+        :raises FileExists: there is an object, and ``overwrite`` is False.
+        """
+
+    def delete(self, name: str) -> None:
+        """Remove exactly this object; one that is absent counts as removed."""
+
+    def copy(self, source: str, target: str, *, overwrite: bool) -> None:
+        """Copy an object with its headers and metadata.
+
+        :raises FileNotFound: there is no source.
+        :raises FileExists: there is a target, and ``overwrite`` is False.
+        """
+
+    def update_metadata(self, name: str, fields: Mapping[str, str | None]) -> None:
+        """Set some of an object's user metadata, and keep the rest; None removes a key.
+
+        :raises FileNotFound: there is no such object.
+        """
+
+    def list(self, prefix: str, delimiter: str) -> Iterator[ObjectInfo]:
+        """Yield the objects whose names begin with ``prefix``, in byte order of their names.
+
+        Names that have ``delimiter`` after the prefix are rolled up into one entry
+        (``is_prefix``) for all that are the same up to it.
+        """
+
+    def close(self) -> None:
+        """Give back what the backend holds. It is not used after that."""

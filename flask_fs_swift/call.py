@@ -1,0 +1,186 @@
+"""Send one request to Swift until it is sure how it ended.
+
+Each attempt asks the login for a token and the pool for a connection. Then
+
+- a success, or an answer that asking again would not change, ends the call;
+- a 401 renews the token and asks again at once;
+- a failure of the network, a 5xx, a 408, 429, 498 or 499 is asked again, after a
+  pause, while attempts and deadline last;
+- a body that Swift found corrupted (422) is sent again: nothing was stored.
+
+Content that cannot be read again is sent once. When a change was sent and its answer
+was lost, the call is *uncertain*, and so is the error that ends it (``maybe_applied``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from swiftclient import ClientException
+
+from .answers import NETWORK_ERRORS, is_distrust, never_sent, retry_after, swift_error
+from .errors import AuthFailed, ETagMismatchError, FSError, SwiftError, SwiftUnavailable
+from .retry import PASSING, Attempts, seconds_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from swiftclient import Connection
+
+    from .auth import Token
+    from .config import SwiftSettings
+    from .content import Content
+    from .login import Login
+    from .pool import Checkout, Pool
+
+T = TypeVar("T")
+
+
+class Caller:
+    """What every call to one Swift needs: a login, a pool, patience. Lives as its container."""
+
+    def __init__(self, settings: SwiftSettings, login: Login, pool: Pool) -> None:
+        self._timeout = settings.login.timeout
+        self._persistence = settings.persistence
+        self._login = login
+        self._pool = pool
+
+    def attempts(self) -> Attempts:
+        """Return the attempts of a new call; its deadline begins now."""
+        return Attempts(self._persistence)
+
+    def run(self, call: Call, send: Callable[[Connection], T]) -> T:
+        """Send a request whose answer is read at once."""
+        checkout, answer = self.start(call, send)
+        checkout.checkin()
+        return answer
+
+    def start(self, call: Call, send: Callable[[Connection], T]) -> tuple[Checkout, T]:
+        """Send a request until it is answered; the caller gives back the connection."""
+        try:
+            while True:
+                token = self._login.token(call.attempts.deadline)
+                checkout = self._pool.checkout(call.attempts.deadline.remaining())
+                try:
+                    self._attach(checkout.connection, token, call)
+                    return checkout, send(checkout.connection)
+                except ClientException as answer:
+                    (checkout.checkin if call.was_read_clean(answer) else checkout.discard)()
+                    if answer.http_status == 401:
+                        self._login.refused(token)
+                    call.answered(answer)
+                except NETWORK_ERRORS as failure:
+                    checkout.discard()
+                    call.failed(failure)
+                except BaseException:
+                    checkout.discard()
+                    raise
+        except FSError as error:
+            error.filename = error.filename or call.filename
+            error.maybe_applied = error.maybe_applied or call.uncertain
+            raise
+
+    def _attach(self, connection: Connection, token: Token, call: Call) -> None:
+        """Point a connection at our token, and at what is left of our time."""
+        if connection.url != token.url:
+            connection.close()
+        connection.url, connection.token = token.url, token.value
+        left = max(call.attempts.deadline.remaining(), 0.001)
+        connection.timeout = min(self._timeout, left)
+        if connection.http_conn is not None:
+            connection.http_conn[1].requests_args["timeout"] = connection.timeout
+
+
+class Call:
+    """One call of a verb. Lives from its first attempt to its last."""
+
+    def __init__(
+        self,
+        operation: str,
+        filename: str | None,
+        attempts: Attempts,
+        *,
+        changes: bool = False,
+        content: Content | None = None,
+    ) -> None:
+        self.operation = operation
+        self.filename = filename
+        self.attempts = attempts
+        #: An attempt failed after which Swift may have done what it was asked.
+        self.uncertain = False
+        self._changes = changes
+        self._content = content
+        self._refusals = 0
+
+    def was_read_clean(self, answer: ClientException) -> bool:
+        """Tell whether nothing of a request or its answer can be left on the connection."""
+        status = answer.http_status
+        return self._content is None and status is not None and status < 500 and status != 408
+
+    def answered(self, answer: ClientException) -> None:
+        """Return if the request should be sent again.
+
+        :raises SwiftError: the answer is final, or there is no time or content left.
+        """
+        status = answer.http_status or 0
+        if status == 401:
+            self._refusals += 1
+            if self._refusals <= 2 and self._can_repeat():
+                return
+            raise self._refused(answer) from answer
+        passing = status in PASSING or status >= 500
+        if passing and status not in {429, 498}:
+            self.uncertain = self._changes
+        corrupted = status == 422 and self._content is not None
+        wait = seconds_until(retry_after(answer))
+        if (passing or corrupted) and self._can_repeat() and self.attempts.again(wait):
+            return
+        if corrupted:
+            raise self._corrupted(answer) from answer
+        error = swift_error(self.operation, self.filename, answer, maybe_applied=self.uncertain)
+        raise (self._unavailable(str(error), error) if passing else error) from answer
+
+    def failed(self, failure: Exception) -> None:
+        """Return if the request should be sent again.
+
+        :raises SwiftUnavailable: it should not.
+        """
+        if not never_sent(failure):
+            self.uncertain = self._changes
+        repeat = self._can_repeat() and not is_distrust(failure)
+        if not repeat or not self.attempts.again():
+            what = f"{self.operation} {self.filename!r}" if self.filename else self.operation
+            raise self._unavailable(f"{what}: {type(failure).__name__}: {failure}") from failure
+
+    def _can_repeat(self) -> bool:
+        return self._content is None or self._content.is_whole()
+
+    def _unavailable(self, reason: str, answer: SwiftError | None = None) -> SwiftUnavailable:
+        return SwiftUnavailable(
+            f"{reason}, after {max(self.attempts.failed, 1)} attempt(s)",
+            filename=self.filename,
+            maybe_applied=self.uncertain,
+            http_status=answer.http_status if answer else None,
+            transaction_id=answer.transaction_id if answer else None,
+        )
+
+    def _refused(self, answer: ClientException) -> AuthFailed:
+        return AuthFailed(
+            f"{self.operation} {self.filename!r}: Swift refuses tokens that were just issued",
+            filename=self.filename,
+            maybe_applied=self.uncertain,
+            http_status=401,
+            transaction_id=answer.transaction_id,
+        )
+
+    def _corrupted(self, answer: ClientException) -> ETagMismatchError:
+        error = ETagMismatchError(
+            f"{self.filename!r} reached Swift corrupted, {self.attempts.failed} time(s); "
+            "nothing was stored",
+            filename=self.filename,
+            maybe_applied=self.uncertain,
+            expected=self._content.etag if self._content else None,
+            kept=False,
+        )
+        error.http_status = answer.http_status
+        return error

@@ -1,0 +1,404 @@
+"""The objects of one Swift container: one verb, one request.
+
+What a lost answer leaves unknown is found out where it can be: a create signs its
+object with a nonce, so that a 412 to its second attempt can be told from somebody
+else's object; a delete that meets a 404 on its second attempt has succeeded. What
+cannot be found out is said: ``maybe_applied``.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from typing import TYPE_CHECKING, NoReturn
+
+from .answers import last_headers, listed_info, object_info
+from .call import Call
+from .download import Answer, Resumption
+from .errors import (
+    ContainerNotFound,
+    ETagMismatchError,
+    FileExists,
+    FileNotFound,
+    FSError,
+    SwiftError,
+)
+from .etag import content_md5, unquoted
+from .names import NONCE, check_name, encode_metadata
+from .streams import CHUNK_SIZE, ObjectStream
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from swiftclient import Body, Connection
+
+    from .call import Caller
+    from .config import SwiftSettings
+    from .content import Content
+    from .objects import Headers, ObjectInfo
+
+logger = logging.getLogger(__name__)
+
+#: Names per page of a listing: memory stays small, and every server allows as many.
+PAGE = 1000
+#: Seconds for which a container that was seen is believed to be there.
+BELIEF = 60.0
+
+_NONCE_HEADER = f"x-object-meta-{NONCE}"
+# A POST replaces all of these; what it does not repeat is gone (Swift API reference,
+# "Create or update object metadata").
+_REPLACED_BY_POST = (
+    "x-delete-at",
+    "x-object-manifest",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "cache-control",
+    "expires",
+    "x-robots-tag",
+)
+
+
+class Container:
+    """The objects of one container.
+
+    Lives as long as its backend; any thread or greenlet may call it.
+    """
+
+    def __init__(self, settings: SwiftSettings, caller: Caller) -> None:
+        self.name = settings.container
+        self._settings = settings
+        self._caller = caller
+        # When the container was last known to exist, on the monotonic clock. Anybody
+        # writes it; reading an old value costs one request.
+        self._seen = float("-inf")
+        # Names to ask for at a time; None once the server said that PAGE is too many.
+        self._page: int | None = PAGE
+
+    def head(self, name: str) -> ObjectInfo:
+        """Describe an object.
+
+        :raises FileNotFound: there is none.
+        """
+        return object_info(name, self._head(name))
+
+    def get(self, name: str, chunk_size: int = CHUNK_SIZE) -> ObjectStream:
+        """Open an object for reading. The stream holds a connection until it is closed.
+
+        :raises FileNotFound: there is none.
+        """
+        call = self._call("read", name)
+
+        def send(connection: Connection) -> tuple[dict[str, str], Body]:
+            _, body = connection.get_object(self.name, name, resp_chunk_size=chunk_size)
+            return last_headers(connection), body
+
+        try:
+            checkout, (headers, body) = self._caller.start(call, send)
+        except SwiftError as error:
+            self._explain(error, name)
+        self._saw()
+        info = object_info(name, headers)
+        return ObjectStream(
+            info,
+            Answer(body, checkout),
+            resume=Resumption(self._caller, self.name, info),
+            md5_of_content=content_md5(headers),
+            size=info.size if "content-length" in headers else None,
+            chunk_size=chunk_size,
+        )
+
+    def put(self, name: str, content: Content, headers: Headers, *, overwrite: bool) -> ObjectInfo:
+        """Store an object, verified.
+
+        :param overwrite: False: an object that is there already is never replaced. Of
+            two creates at the same moment both may be acknowledged and the later one
+            stays: Swift checks before it reads the body.
+        :raises FileExists: there is an object of this name.
+        :raises ETagMismatchError: according to the policy.
+        """
+        check_name(name)
+        fields = _put_headers(headers)
+        if not overwrite:
+            fields |= {"if-none-match": "*", _NONCE_HEADER: secrets.token_hex(16)}
+        if content.size is None:
+            self._try_the_door(name, overwrite=overwrite)
+        call = self._call("write", name, changes=True, content=content)
+        try:
+            stored = self._put(call, content, fields)
+        except _SourceFailed as failed:
+            raise failed.error from None
+        except SwiftError as error:
+            stored = self._settle_create(call, error, fields)
+        self._saw()
+        self._verify(name, content.etag, unquoted(stored.get("etag")))
+        return _as_stored(name, content, fields, stored)
+
+    def delete(self, name: str) -> None:
+        """Remove exactly this object; one that is absent counts as removed."""
+        call = self._call("delete", name, changes=True)
+        try:
+            self._caller.run(call, lambda connection: connection.delete_object(self.name, name))
+        except SwiftError as error:
+            if error.http_status != 404:
+                raise
+            self._check_container()
+        else:
+            self._saw()
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy an object inside Swift, which checks the bytes that it copies itself.
+
+        Where the policy is not ``log``, the ETags are compared too, at one more request.
+
+        :raises FileNotFound: there is no source.
+        """
+        check_name(target)
+        strict = self._settings.etag_mismatch_policy != "log"
+        expected = content_md5(self._head(source)) if strict else None
+        call = self._call("copy", source, changes=True)
+
+        def send(connection: Connection) -> dict[str, str]:
+            connection.copy_object(self.name, source, destination=f"/{self.name}/{target}")
+            return last_headers(connection)
+
+        try:
+            answer = self._caller.run(call, send)
+        except SwiftError as error:
+            self._explain(error, source)
+        self._saw()
+        if expected is not None:
+            self._verify(target, expected, unquoted(answer.get("etag")))
+
+    def update_metadata(self, name: str, fields: Mapping[str, str | None]) -> None:
+        """Set some of an object's user metadata, and keep the rest; None removes a key.
+
+        Two requests, because a POST replaces everything. What another writer sets
+        between them is lost.
+
+        :raises FileNotFound: there is no such object.
+        """
+        stored = self._head(name)
+        kept = {
+            key: value
+            for key, value in stored.items()
+            if key in _REPLACED_BY_POST or key.startswith("x-object-meta-")
+        }
+        given = {key: value for key, value in fields.items() if value is not None}
+        for key in fields:
+            kept.pop(f"x-object-meta-{key.lower()}", None)
+        post = {**kept, **encode_metadata(given)}
+        call = self._call("set_metadata", name, changes=True)
+        try:
+            self._caller.run(call, lambda connection: connection.post_object(self.name, name, post))
+        except SwiftError as error:
+            self._explain(error, name)
+
+    def page(self, marker: str, *, prefix: str = "", delimiter: str = "") -> list[ObjectInfo]:
+        """List what comes after ``marker`` in byte order; nothing at the end.
+
+        :raises ContainerNotFound: unless the container would be created when needed.
+        """
+        call = self._call("list", None)
+
+        def send(connection: Connection) -> list[ObjectInfo]:
+            _, entries = connection.get_container(
+                self.name, marker=marker, limit=self._page, prefix=prefix, delimiter=delimiter
+            )
+            return [listed_info(entry) for entry in entries]
+
+        try:
+            return self._caller.run(call, send)
+        except SwiftError as error:
+            if error.http_status == 412 and self._page is not None:
+                self._page = None
+                return self.page(marker, prefix=prefix, delimiter=delimiter)
+            if error.http_status != 404:
+                raise
+            if self._settings.create_container:
+                return []
+            raise self._no_container(error) from error
+
+    # The verbs' own questions.
+
+    def _call(
+        self,
+        operation: str,
+        name: str | None,
+        *,
+        changes: bool = False,
+        content: Content | None = None,
+    ) -> Call:
+        if name is not None:
+            check_name(name)
+        return Call(operation, name, self._caller.attempts(), changes=changes, content=content)
+
+    def _head(self, name: str) -> dict[str, str]:
+        call = self._call("read the metadata of", name)
+
+        def send(connection: Connection) -> dict[str, str]:
+            connection.head_object(self.name, name)
+            return last_headers(connection)
+
+        try:
+            headers = self._caller.run(call, send)
+        except SwiftError as error:
+            self._explain(error, name)
+        self._saw()
+        return headers
+
+    def _put(self, call: Call, content: Content, fields: dict[str, str]) -> dict[str, str]:
+        name = call.filename or ""
+
+        def send(connection: Connection) -> dict[str, str]:
+            try:
+                connection.put_object(
+                    self.name,
+                    name,
+                    content.body(),
+                    content_length=content.size,
+                    etag=content.etag,
+                    headers=fields,
+                )
+            except BaseException as error:
+                if content.raised is not None:
+                    raise _SourceFailed(content.raised) from error
+                raise
+            return last_headers(connection)
+
+        try:
+            return self._caller.run(call, send)
+        except SwiftError as error:
+            if error.http_status != 404:
+                raise
+            self._seen = float("-inf")
+            if not self._settings.create_container or not content.is_whole():
+                raise self._no_container(error) from error
+        self._create_container()
+        return self._caller.run(call, send)
+
+    def _try_the_door(self, name: str, *, overwrite: bool) -> None:
+        """Ask before content that passes only once what would refuse it.
+
+        One request more, so that a bad token, an absent container or an object that may
+        not be replaced does not cost the content.
+        """
+        try:
+            self._head(name)
+        except FileNotFound:
+            if self._settings.create_container and not self._was_seen():
+                self._create_container()
+        else:
+            if not overwrite:
+                raise FileExists(f"{name!r} exists", filename=name)
+
+    def _settle_create(
+        self, call: Call, error: SwiftError, fields: Mapping[str, str]
+    ) -> dict[str, str]:
+        """Find out what a 412 to a create means: somebody else's object, or our own."""
+        if error.http_status != 412 or _NONCE_HEADER not in fields:
+            raise error
+        name = call.filename or ""
+        if call.uncertain:
+            headers = self._head(name)
+            if headers.get(_NONCE_HEADER) == fields[_NONCE_HEADER]:
+                return headers
+        raise FileExists(f"{name!r} exists", filename=name, maybe_applied=call.uncertain) from error
+
+    def _verify(self, name: str, expected: str | None, actual: str | None) -> None:
+        """Hold the ETag that Swift answered against ours; act on the policy."""
+        if actual == expected:
+            return
+        policy = self._settings.etag_mismatch_policy
+        message = f"{name!r} was stored with ETag {actual}, but its content has MD5 {expected}"
+        logger.error("%s; policy %r", message, policy)
+        if policy == "log":
+            return
+        kept = not (policy == "raise_and_delete" and self._delete_while(name, actual))
+        raise ETagMismatchError(
+            message, filename=name, maybe_applied=kept, expected=expected, actual=actual, kept=kept
+        )
+
+    def _delete_while(self, name: str, etag: str | None) -> bool:
+        """Delete an object that still has this ETag: Swift has no conditional delete."""
+        try:
+            if self.head(name).etag != etag:
+                return False
+            self.delete(name)
+        except FileNotFound:
+            return True
+        except FSError:
+            logger.exception("%r has a wrong ETag and could not be deleted", name)
+            return False
+        return True
+
+    # Is it the object that is absent, or the container?
+
+    def _saw(self) -> None:
+        self._seen = time.monotonic()
+
+    def _was_seen(self) -> bool:
+        return time.monotonic() - self._seen < BELIEF
+
+    def _explain(self, error: SwiftError, name: str) -> NoReturn:
+        """Raise what an answer means. Swift has one 404 for a missing object or container."""
+        if error.http_status != 404:
+            raise error
+        self._check_container()
+        raise FileNotFound(f"{name!r} does not exist", filename=name) from error
+
+    def _check_container(self) -> None:
+        """Make sure that it is not the container that is absent."""
+        if self._settings.create_container or self._was_seen():
+            return
+        call = self._call("look for the container of", None)
+        try:
+            self._caller.run(call, lambda connection: connection.head_container(self.name))
+        except SwiftError as error:
+            if error.http_status != 404:
+                raise
+            raise self._no_container(error) from error
+        self._saw()
+
+    def _create_container(self) -> None:
+        call = self._call("create the container of", None)
+        self._caller.run(call, lambda connection: connection.put_container(self.name))
+        self._saw()
+
+    def _no_container(self, error: SwiftError) -> ContainerNotFound:
+        return ContainerNotFound(
+            f"there is no container {self.name!r}; create it, or set CREATE_CONTAINER",
+            filename=error.filename,
+            http_status=404,
+            transaction_id=error.transaction_id,
+        )
+
+
+def _put_headers(headers: Headers) -> dict[str, str]:
+    fields = {"content-type": headers.content_type, **encode_metadata(headers.metadata)}
+    if headers.expires_after is not None:
+        fields["x-delete-after"] = str(headers.expires_after)
+    if headers.cache_control is not None:
+        fields["cache-control"] = headers.cache_control
+    if headers.content_disposition is not None:
+        fields["content-disposition"] = headers.content_disposition
+    return fields
+
+
+def _as_stored(
+    name: str, content: Content, fields: Mapping[str, str], answer: Mapping[str, str]
+) -> ObjectInfo:
+    """Describe what was stored, from what was sent and the answer to it."""
+    described = {key: answer[key] for key in ("etag", "last-modified") if key in answer}
+    if "x-delete-after" in fields:
+        described["x-delete-at"] = str(int(time.time()) + int(fields["x-delete-after"]))
+    return object_info(name, {**fields, **described, "content-length": str(content.size or 0)})
+
+
+class _SourceFailed(Exception):
+    """Carries what the caller's source raised past the network's error handling."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error

@@ -1,0 +1,192 @@
+"""A backend held in a dict: for the unit tests of applications, and for trying things out.
+
+It keeps the same promises as the others, the strict one for creates included. What it
+holds is gone with the process, and belongs to one process.
+
+State: ``_objects``, by name, guarded by ``_lock``; what is in it is never changed, only
+replaced, so that a reader keeps the version that it opened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from .concurrency import new_lock
+from .content import whole
+from .errors import FileExists, FileNotFound
+from .etag import md5
+from .names import check_metadata_key, check_name, check_prefix, encode_metadata
+from .objects import ObjectInfo
+from .streams import ObjectStream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from .content import Content
+    from .objects import Headers
+    from .streams import Download
+
+
+@dataclass(frozen=True)
+class _Stored:
+    info: ObjectInfo
+    data: bytes
+
+
+class MemoryBackend:
+    """Objects in a dict. Lives as long as its application."""
+
+    def __init__(self) -> None:
+        self._lock = new_lock()
+        self._objects: dict[str, _Stored] = {}
+
+    def head(self, name: str) -> ObjectInfo:
+        """Describe an object."""
+        return self._find(name).info
+
+    def get(self, name: str, chunk_size: int) -> ObjectStream:
+        """Open an object for reading."""
+        stored = self._find(name)
+        return ObjectStream(
+            stored.info,
+            _Reading(stored.data),
+            resume=_never_breaks,
+            md5_of_content=stored.info.etag,
+            size=stored.info.size,
+            chunk_size=chunk_size,
+        )
+
+    def put(self, name: str, content: Content, headers: Headers, *, overwrite: bool) -> ObjectInfo:
+        """Store an object. Of any number of creates at once, exactly one succeeds."""
+        check_name(name)
+        encode_metadata(headers.metadata)
+        data = whole(content)
+        stored = _Stored(_describe(name, data, headers), data)
+        with self._lock:
+            taken = not overwrite and self._alive(name) is not None
+            if not taken:
+                self._objects[name] = stored
+        if taken:
+            raise FileExists(f"{name!r} exists", filename=name)
+        return stored.info
+
+    def delete(self, name: str) -> None:
+        """Remove exactly this object."""
+        check_name(name)
+        with self._lock:
+            self._objects.pop(name, None)
+
+    def copy(self, source: str, target: str, *, overwrite: bool) -> None:
+        """Copy an object; strict about the target, unlike Swift."""
+        check_name(target)
+        stored = self._find(source)
+        copied = replace(stored, info=replace(stored.info, name=target, modified=_now()))
+        with self._lock:
+            taken = not overwrite and self._alive(target) is not None
+            if not taken:
+                self._objects[target] = copied
+        if taken:
+            raise FileExists(f"{target!r} exists", filename=target)
+
+    def update_metadata(self, name: str, fields: Mapping[str, str | None]) -> None:
+        """Set some of an object's user metadata, and keep the rest."""
+        given = {key: value for key, value in fields.items() if value is not None}
+        encode_metadata(given)
+        keys = {check_metadata_key(key) for key in fields}
+        self._find(name)
+        with self._lock:
+            stored = self._alive(name)
+            if stored is not None:
+                kept = {k: v for k, v in stored.info.metadata.items() if k not in keys}
+                metadata = {**kept, **{key.lower(): value for key, value in given.items()}}
+                info = replace(stored.info, metadata=metadata, modified=_now())
+                self._objects[name] = replace(stored, info=info)
+
+    def list(self, prefix: str, delimiter: str) -> Iterator[ObjectInfo]:
+        """Yield what there is at this moment."""
+        check_prefix(prefix)
+        check_prefix(delimiter, "delimiter")
+        with self._lock:
+            names = [name for name in self._objects if self._alive(name) is not None]
+            infos = {name: self._objects[name].info for name in names}
+        chosen = sorted((name for name in infos if name.startswith(prefix)), key=str.encode)
+        return _rolled_up([infos[name] for name in chosen], prefix, delimiter)
+
+    def close(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._objects.clear()
+
+    def _find(self, name: str) -> _Stored:
+        check_name(name)
+        with self._lock:
+            stored = self._alive(name)
+        if stored is None:
+            raise FileNotFound(f"{name!r} does not exist", filename=name)
+        return stored
+
+    def _alive(self, name: str) -> _Stored | None:
+        """Return what has not expired; the caller holds the lock."""
+        stored = self._objects.get(name)
+        if stored is None or (stored.info.expires is not None and stored.info.expires <= _now()):
+            return None
+        return stored
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def _describe(name: str, data: bytes, headers: Headers) -> ObjectInfo:
+    now = _now()
+    seconds = headers.expires_after
+    return ObjectInfo(
+        name=name,
+        size=len(data),
+        etag=md5(data).hexdigest(),
+        content_type=headers.content_type,
+        modified=now,
+        metadata={key.lower(): value for key, value in headers.metadata.items()},
+        expires=None if seconds is None else now + timedelta(seconds=seconds),
+    )
+
+
+def _rolled_up(infos: list[ObjectInfo], prefix: str, delimiter: str) -> Iterator[ObjectInfo]:
+    """Yield infos, one for all whose names are the same up to the delimiter."""
+
+    def folder(info: ObjectInfo) -> str:
+        head, found, _ = info.name[len(prefix) :].partition(delimiter)
+        return prefix + head + found if found else ""
+
+    for name, group in groupby(infos, key=folder if delimiter else lambda _: ""):
+        if name:
+            yield ObjectInfo(name, 0, None, "application/directory", None, is_prefix=True)
+        else:
+            yield from (replace(info, metadata={}, expires=None) for info in group)
+
+
+class _Reading:
+    """A download from memory: it never breaks and holds nothing."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes."""
+        block = self._data[self._at : self._at + size]
+        self._at += len(block)
+        return block
+
+    def finish(self) -> None:
+        """Do nothing."""
+
+    def abort(self) -> None:
+        """Do nothing."""
+
+
+def _never_breaks(_received: int, _broken: int, _cause: Exception | None, /) -> Download:
+    raise AssertionError("memory does not break")

@@ -1,0 +1,496 @@
+"""Storage: what a view calls. It checks the request and hands it to a backend.
+
+A ``Storage`` is a name and its rules; where its objects are belongs to the application
+that it is registered with. So one ``Storage`` serves any number of applications.
+"""
+
+from __future__ import annotations
+
+import io
+import mimetypes
+import secrets
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING, Literal, TypedDict, overload
+from urllib.parse import quote, urljoin
+
+from flask import current_app, request
+from werkzeug.datastructures import FileStorage
+from werkzeug.utils import secure_filename
+
+from .content import take
+from .errors import ConfigError, FileNotFound, OperationNotSupported, UnauthorizedFileType
+from .names import check_header, check_name
+from .objects import Event, Headers, tell
+from .presets import DEFAULTS, Extensions, is_allowed
+from .streams import CHUNK_SIZE, ObjectStream, StreamFile
+from .writer import BinaryWriter, TextWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
+    from typing import TypeAlias
+
+    from flask import Flask
+    from typing_extensions import NotRequired
+
+    from .backend import Backend
+    from .config import StorageSettings
+    from .content import RawContent, Readable
+    from .objects import EventHook, ObjectInfo
+
+    Folder: TypeAlias = "str | Callable[[], str] | None"
+
+#: Where an application keeps what is mounted on it.
+EXTENSION = "flask_fs_swift"
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A storage in one application: its settings and its backend."""
+
+    settings: StorageSettings
+    backend: Backend
+    on_event: EventHook | None = None
+
+
+class Metadata(TypedDict):
+    """What Flask-FS calls the metadata of a file."""
+
+    #: Without its folders.
+    filename: str
+    #: Bytes.
+    size: int
+    #: ``md5:<hexadecimal digits>``; absent where the ETag is no MD5 of the content.
+    checksum: NotRequired[str]
+    #: The content type.
+    mime: str
+    #: Aware, in UTC.
+    modified: datetime | None
+    #: None where the storage has no ``URL`` setting.
+    url: str | None
+
+
+class Storage:
+    """A set of files.
+
+    Lives as long as the program: make it once, beside your views.
+
+    :param extensions: what ``save`` takes, such as ``IMAGES + TEXT``.
+    :param upload_to: a folder, or a function that answers one, for all that is saved.
+    :param overwrite: whether writing replaces files when the call does not say.
+    """
+
+    def __init__(
+        self,
+        name: str = "files",
+        extensions: Extensions = DEFAULTS,
+        upload_to: Folder = None,
+        overwrite: bool = False,
+    ) -> None:
+        self.name = name
+        self.extensions = extensions
+        self.upload_to = upload_to
+        self.overwrite = overwrite
+        self._bound: Mount | None = None
+
+    def bound(self, app: Flask) -> Storage:
+        """Return this storage tied to an application: it works without an app context.
+
+        :raises ConfigError: the storage was not registered with that application.
+        """
+        storage = Storage(self.name, self.extensions, self.upload_to, self.overwrite)
+        storage._bound = self._mount_in(app)
+        return storage
+
+    def __repr__(self) -> str:
+        return f"<Storage {self.name!r}>"
+
+    # Writing.
+
+    def write(
+        self,
+        filename: str,
+        content: RawContent,
+        overwrite: bool | None = None,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        expires_after: float | None = None,
+        cache_control: str | None = None,
+        content_disposition: str | None = None,
+    ) -> ObjectInfo:
+        """Store content under a name: all of it, verified, or nothing.
+
+        :param content: text (stored as UTF-8), bytes, a binary file from its present
+            position, any readable, or an iterable of bytes.
+        :param overwrite: None: as the storage says.
+        :param content_type: by default what the name's extension suggests.
+        :param metadata: keys of letters, digits and inner hyphens; case is lost.
+        :param expires_after: seconds until the file is deleted; at least 1.
+        :raises InvalidName: before anything was read or sent.
+        :raises FileExists: nothing was stored.
+        :raises FileTooLarge: more than ``MAX_SIZE`` bytes; nothing was stored.
+        :raises ETagMismatchError: what was stored is not what was sent; see the policy.
+        :raises SwiftUnavailable: with ``maybe_applied`` where the outcome is not known.
+        """
+        check_name(filename)
+        headers = Headers(
+            content_type=check_header("content_type", content_type or guess_type(filename)),
+            metadata=metadata or {},
+            expires_after=_whole_seconds(expires_after),
+            cache_control=cache_control and check_header("cache_control", cache_control),
+            content_disposition=content_disposition
+            and check_header("content_disposition", content_disposition),
+        )
+        mount = self._mount()
+        with self._observed(mount, "write") as seen:
+            taken = take(content, filename=filename, limit=mount.settings.max_size)
+            info = mount.backend.put(
+                filename, taken, headers, overwrite=self._may_overwrite(overwrite)
+            )
+            seen.bytes = info.size
+        return info
+
+    def save(
+        self,
+        file_or_wfs: FileStorage | Readable,
+        filename: str | None = None,
+        prefix: Folder = None,
+        overwrite: bool | None = None,
+    ) -> str:
+        """Store an uploaded file and return the name that it got.
+
+        A name that comes from the browser is made safe; one that you give is used as it
+        is. ``upload_to`` and ``prefix`` come before it, in this order. The file is left
+        open.
+
+        :raises UnauthorizedFileType: the extension is not allowed, or is denied.
+        :raises ValueError: there is no name.
+        :raises FSError: as ``write``.
+        """
+        uploaded = file_or_wfs.filename if isinstance(file_or_wfs, FileStorage) else None
+        basename = filename or _safe_name(uploaded or "")
+        mount = self._mount()
+        if not self._takes(basename, mount):
+            raise UnauthorizedFileType(
+                f"{basename!r} has an extension that {self.name!r} does not take",
+                filename=basename,
+            )
+        folders = (_folder(self.upload_to), _folder(prefix))
+        target = "/".join([*filter(None, folders), basename])
+        self.write(target, file_or_wfs, overwrite, content_type=_content_type_of(file_or_wfs))
+        return target
+
+    def extension_allowed(self, extension: str) -> bool:
+        """Tell whether files with this extension, without the dot, are taken."""
+        return self._takes(f"file.{extension}", self._mount())
+
+    def delete(self, filename: str) -> None:
+        """Remove exactly this file. One that is absent counts as removed."""
+        mount = self._mount()
+        with self._observed(mount, "delete"):
+            mount.backend.delete(filename)
+
+    def delete_prefix(self, prefix: str) -> int:
+        """Remove everything in a folder and below; return how many files that was.
+
+        :param prefix: with its final slash, so that ``a/b/`` never takes ``a/b2``.
+        :raises ValueError: it does not end with a slash.
+        """
+        if not prefix.endswith("/"):
+            raise ValueError(f"a folder ends with a slash: {prefix + '/'!r}, not {prefix!r}")
+        count = 0
+        for name in self.list_files(prefix):
+            self.delete(name)
+            count += 1
+        return count
+
+    def copy(self, filename: str, target: str, overwrite: bool | None = None) -> None:
+        """Copy a file, with its headers and metadata, inside the storage.
+
+        :raises FileNotFound: there is nothing to copy.
+        :raises FileExists: the target exists. On Swift it is asked for first, so that of
+            two copies at once the later one may still replace the other.
+        """
+        mount = self._mount()
+        with self._observed(mount, "copy"):
+            if filename == target:
+                mount.backend.head(filename)
+                return
+            mount.backend.copy(filename, target, overwrite=self._may_overwrite(overwrite))
+
+    def move(self, filename: str, target: str, overwrite: bool | None = None) -> None:
+        """Copy a file, then delete it. Moving it to its own name keeps it.
+
+        :raises FSError: as ``copy``; if it is the deletion that failed, both are there.
+        """
+        self.copy(filename, target, overwrite)
+        if filename != target:
+            self.delete(filename)
+
+    def set_metadata(self, filename: str, metadata: Mapping[str, str | None]) -> None:
+        """Set some of a file's user metadata without rewriting it; None removes a key.
+
+        What is not named is kept.
+
+        :raises FileNotFound: there is no such file.
+        """
+        mount = self._mount()
+        with self._observed(mount, "set_metadata"):
+            mount.backend.update_metadata(filename, metadata)
+
+    # Reading.
+
+    def read(self, filename: str) -> bytes:
+        """Return all of a file, verified.
+
+        :raises FileNotFound: there is none.
+        :raises ETagMismatchError: what arrived is not what was stored.
+        :raises StreamBroken: the transfer broke and could not be resumed.
+        """
+        mount = self._mount()
+        with self._observed(mount, "read") as seen:
+            with mount.backend.get(filename, CHUNK_SIZE) as stream:
+                content = stream.read()
+            seen.bytes = len(content)
+        return content
+
+    def read_chunks(self, filename: str, chunk_size: int = CHUNK_SIZE) -> ObjectStream:
+        """Open a file for reading in chunks: an iterator, a context manager, ``read(n)``.
+
+        It holds a connection until its last byte was read, or it is closed or dropped.
+        A view can return it in a response.
+
+        :param chunk_size: bytes.
+        :raises FileNotFound: there is none. Raised here, not while reading.
+        """
+        mount = self._mount()
+        began = time.monotonic()
+        stream = self._open_stream(mount, filename, chunk_size)
+
+        def report(error: BaseException | None) -> None:
+            outcome = "ok" if error is None else type(error).__name__
+            self._report(mount, "read_chunks", stream.received, began, outcome)
+
+        if mount.on_event is not None:
+            stream.on_end = report
+        return stream
+
+    def _open_stream(self, mount: Mount, filename: str, chunk_size: int) -> ObjectStream:
+        began = time.monotonic()
+        try:
+            return mount.backend.get(filename, chunk_size)
+        except BaseException as error:
+            self._report(mount, "read_chunks", 0, began, type(error).__name__)
+            raise
+
+    @overload
+    def open(
+        self, filename: str, mode: Literal["r", "w"] = ..., overwrite: bool | None = ...
+    ) -> IO[str]: ...
+
+    @overload
+    def open(
+        self, filename: str, mode: Literal["rb", "wb"], overwrite: bool | None = ...
+    ) -> IO[bytes]: ...
+
+    def open(
+        self, filename: str, mode: str = "r", overwrite: bool | None = None
+    ) -> IO[str] | IO[bytes]:
+        """Open a file as Python would: ``"rb"``, ``"r"``, ``"wb"`` or ``"w"``, text in UTF-8.
+
+        What is written is stored on a clean close; a ``with`` block that raises stores
+        nothing. Up to 4 MiB wait in memory, more in a temporary file.
+
+        :raises ValueError: another mode.
+        :raises FileNotFound: reading, and there is none.
+        """
+        if mode in {"r", "rb"}:
+            binary = io.BufferedReader(StreamFile(self.read_chunks(filename)), CHUNK_SIZE)
+            return binary if mode == "rb" else io.TextIOWrapper(binary, encoding="utf-8")
+        if mode not in {"w", "wb"}:
+            raise ValueError(f"mode must be 'rb', 'r', 'wb' or 'w', not {mode!r}")
+        check_name(filename)
+        # The application is found now: it may be out of reach when the file is closed.
+        storage = self if self._bound else self._tied()
+
+        def store(file: IO[bytes]) -> ObjectInfo:
+            return storage.write(filename, file, overwrite)
+
+        return BinaryWriter(store) if mode == "wb" else TextWriter(store)  # type: ignore[return-value]
+
+    def exists(self, filename: str) -> bool:
+        """Tell whether there is such a file. Raises where that is not known.
+
+        :raises SwiftError: Swift did not say; absence is only ever a 404 of the object.
+        """
+        mount = self._mount()
+        with self._observed(mount, "exists"):
+            try:
+                mount.backend.head(filename)
+            except FileNotFound:
+                return False
+        return True
+
+    def __contains__(self, filename: str) -> bool:
+        return self.exists(filename)
+
+    def info(self, filename: str) -> ObjectInfo:
+        """Describe a file, user metadata included.
+
+        :raises FileNotFound: there is none.
+        """
+        mount = self._mount()
+        with self._observed(mount, "info"):
+            return mount.backend.head(filename)
+
+    def metadata(self, filename: str) -> Metadata:
+        """Describe a file in Flask-FS's words.
+
+        :raises FileNotFound: there is none.
+        """
+        info = self.info(filename)
+        described: Metadata = {
+            "filename": filename.rpartition("/")[2],
+            "size": info.size,
+            "mime": info.content_type,
+            "modified": info.modified,
+            "url": self.url(filename) if self._mount().settings.url else None,
+        }
+        if info.checksum is not None:
+            described["checksum"] = info.checksum
+        return described
+
+    def list_files(self, prefix: str | None = None, delimiter: str | None = None) -> Iterator[str]:
+        """Yield the names of all files, lazily, in byte order.
+
+        :param prefix: only names that begin with it.
+        :param delimiter: yield once, up to and with the delimiter, what has it after the
+            prefix: ``list_files("a/", "/")`` lists one folder.
+        """
+        return (info.name for info in self.list_infos(prefix, delimiter))
+
+    def list_infos(
+        self, prefix: str | None = None, delimiter: str | None = None
+    ) -> Iterator[ObjectInfo]:
+        """Yield the description of all files, as ``list_files``, at no further request.
+
+        Listings have no user metadata. They may lag behind writes by seconds.
+        """
+        mount = self._mount()
+        return mount.backend.list(prefix or "", delimiter or "")
+
+    def url(self, filename: str, external: bool = False) -> str:
+        """Return where a file can be fetched, below the ``URL`` setting.
+
+        :param external: with scheme and host, also where the setting has none.
+        :raises OperationNotSupported: there is no such setting.
+        """
+        check_name(filename)
+        base = self._mount().settings.url
+        if base is None:
+            raise OperationNotSupported(
+                f"{self.name!r} has no public address; set {self.name.upper()}_FS_URL",
+                filename=filename,
+            )
+        return (urljoin(request.url_root, base) if external else base) + quote(filename)
+
+    def path(self, filename: str) -> str:
+        """Raise: no backend of this package keeps files in the file system.
+
+        :raises OperationNotSupported: always.
+        """
+        raise OperationNotSupported(
+            f"{self.name!r} is not in the file system; use open() or read_chunks()",
+            filename=filename,
+        )
+
+    # What this storage is here and now.
+
+    def _mount(self) -> Mount:
+        return self._bound or self._mount_in(current_app)
+
+    def _mount_in(self, app: Flask) -> Mount:
+        state = app.extensions.get(EXTENSION)
+        mount: Mount | None = state.mounts.get(self.name) if state is not None else None
+        if mount is None:
+            raise ConfigError(
+                f"storage {self.name!r} is not registered with this application: call "
+                f"FS(app, {self.name}) or init_app(app, {self.name})"
+            )
+        return mount
+
+    def _tied(self) -> Storage:
+        storage = Storage(self.name, self.extensions, self.upload_to, self.overwrite)
+        storage._bound = self._mount()
+        return storage
+
+    def _may_overwrite(self, overwrite: bool | None) -> bool:
+        return self.overwrite if overwrite is None else overwrite
+
+    def _takes(self, basename: str, mount: Mount) -> bool:
+        settings = mount.settings
+        return is_allowed(basename, self.extensions, settings.allow, settings.deny)
+
+    # Telling the hook.
+
+    @contextmanager
+    def _observed(self, mount: Mount, operation: str) -> Iterator[_Seen]:
+        began, seen, outcome = time.monotonic(), _Seen(), "ok"
+        try:
+            yield seen
+        except BaseException as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            self._report(mount, operation, seen.bytes, began, outcome)
+
+    def _report(self, mount: Mount, operation: str, size: int, began: float, outcome: str) -> None:
+        if mount.on_event is not None:
+            seconds = time.monotonic() - began
+            tell(mount.on_event, Event(operation, self.name, size, seconds, outcome))
+
+
+class _Seen:
+    """What an operation tells its event."""
+
+    bytes = 0
+
+
+def guess_type(filename: str) -> str:
+    """Return the content type that a name's extension suggests."""
+    return mimetypes.guess_type(filename)[0] or "application/octet-stream"
+
+
+def _safe_name(uploaded: str) -> str:
+    """Make a browser's file name safe, with its extension in lower case."""
+    stem, dot, extension = uploaded.rpartition(".")
+    if not dot:
+        stem, extension = uploaded, ""
+    # What has no letter that is safe anywhere still needs a name.
+    safe = secure_filename(stem) or (secrets.token_hex(8) if uploaded else "")
+    suffix = secure_filename(extension).lower()
+    if not safe:
+        raise ValueError("the upload has no file name; give one to save()")
+    return f"{safe}.{suffix}" if suffix else safe
+
+
+def _content_type_of(file: object) -> str | None:
+    """Return the content type that came with an upload, if it can stand in a header."""
+    given = file.content_type if isinstance(file, FileStorage) else None
+    try:
+        return check_header("content_type", given) if given else None
+    except ValueError:
+        return None  # A stranger's nonsense: the name's extension decides.
+
+
+def _folder(folder: Folder) -> str:
+    return ((folder() if callable(folder) else folder) or "").rstrip("/")
+
+
+def _whole_seconds(seconds: float | None) -> int | None:
+    if seconds is not None and seconds < 1:
+        raise ValueError(f"expires_after must be at least 1 second, not {seconds}")
+    return None if seconds is None else int(seconds)

@@ -1,0 +1,69 @@
+"""What the tests share: an application, its storages, and the Swift that they are in."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+from flask import Flask
+
+from flask_fs_swift import ALL, FS, Storage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from flask_fs_swift.objects import EventHook
+
+pytest_plugins = ["flask_fs_swift.testing"]
+
+#: Retries follow each other at once, so that a test of five takes no seconds.
+QUICK = {"FS_SWIFT_BACKOFF": 0.01}
+
+
+class MakeStorage(Protocol):
+    """Makes a storage of its own, in an application of its own."""
+
+    def __call__(self, *, on_event: EventHook | None = ..., **settings: object) -> Storage: ...
+
+
+@pytest.fixture
+def make_storage(swift_settings: dict[str, object]) -> Iterator[MakeStorage]:
+    """Storages on Swift, each in a fresh container; settings are given without FS_SWIFT_."""
+    closing: list[Callable[[], None]] = []
+
+    def make(*, on_event: EventHook | None = None, **settings: object) -> Storage:
+        app = Flask("tests")
+        name = f"t{secrets.token_hex(6)}"
+        app.config.update(swift_settings, **QUICK)
+        app.config.update({f"FS_SWIFT_{key.upper()}": value for key, value in settings.items()})
+        storage = Storage(name, ALL)
+        fs = FS(app, storage, on_event=on_event)
+        closing.append(lambda: fs.close(app, timeout=5))
+        return storage.bound(app)
+
+    yield make
+    for close in closing:
+        close()
+
+
+@pytest.fixture
+def swift_files(make_storage: MakeStorage) -> Storage:
+    """A storage on Swift, in a fresh container."""
+    return make_storage()
+
+
+@pytest.fixture
+def memory_files() -> Storage:
+    """A storage in memory."""
+    app = Flask("tests")
+    app.config["FS_BACKEND"] = "memory"
+    storage = Storage("files", ALL)
+    FS(app, storage)
+    return storage.bound(app)
+
+
+@pytest.fixture(params=["memory", "swift"])
+def files(request: pytest.FixtureRequest) -> Any:
+    """A storage on each backend in turn."""
+    return request.getfixturevalue(f"{request.param}_files")
