@@ -149,8 +149,9 @@ def _place(name: str, sections: Sections) -> tuple[dict[str, str], str]:
     for section in (_SECTIONS.get(prefix), f"swift-{prefix}", f"filter:{prefix}"):
         if section in sections:
             return sections[section], key
-    known = sorted({*_SECTIONS, "constraints", *_FILTERS, *KEYSTONE_DEFAULTS, "auth"})
-    raise DevServerError(f"unknown setting {name!r}; a setting begins with one of {known}")
+    filters = [section.removeprefix("filter:") for section in sections if "filter:" in section]
+    known = ", ".join(sorted([*_SECTIONS, "constraints", "keystone", *filters]))
+    raise DevServerError(f"unknown setting {name!r}; the part before the dot is one of {known}")
 
 
 def _uses_keystone(settings: Mapping[str, str]) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import eventlet
 from eventlet.event import Event
@@ -44,17 +45,14 @@ class Injector:
         self._cleared.send()
         self._cleared = Event()
 
-    def pause(self, seconds: float) -> None:
-        """Wait, at most until the rules are cleared."""
-        with eventlet.Timeout(seconds, False):
-            self._cleared.wait()
-
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Fail a request, or pass it on."""
         fault = self._fault_for(environ)
         if fault is None:
             return self._app(environ, start_response)
-        request = FailingRequest(fault, self._app, environ, start_response, self.pause)
+        # Bound now: a request that fails by a rule waits no longer than that rule stands.
+        pause = partial(_wait, self._cleared)
+        request = FailingRequest(fault, self._app, environ, start_response, pause)
         return ACTIONS[fault.action](request)
 
     def _fault_for(self, environ: WSGIEnvironment) -> Fault | None:
@@ -65,6 +63,11 @@ class Injector:
             if armed.fault.matches(environ["REQUEST_METHOD"], path) and armed.strikes():
                 return armed.fault
         return None
+
+
+def _wait(event: Any, seconds: float) -> None:
+    with eventlet.Timeout(seconds, False):
+        event.wait()
 
 
 @dataclass

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from .front import Front
 
 _PREDECESSORS_END = 5.0  # seconds
+_PREDECESSORS_DEATH = 0.5  # seconds from a SIGKILL until the kernel has cleared up
 _BACKLOG = 1024
 _EVERY_ADDRESS = "0.0.0.0"  # noqa: S104
 
@@ -127,13 +128,14 @@ def _starting(directory: DataDirectory, inherited: int | None) -> Iterator[None]
 
 
 def _claim(directory: DataDirectory) -> None:
-    """Take ``server.lock`` for as long as we live. A predecessor may hold it while it ends."""
+    """Take ``server.lock`` for as long as we live."""
+    owner = directory.ready()  # one that ends in good order has taken it back
+    patience = _PREDECESSORS_DEATH if owner else _PREDECESSORS_END
     try:
-        Lock.wait(directory.server_lock, time.monotonic() + _PREDECESSORS_END)
+        Lock.wait(directory.server_lock, time.monotonic() + patience)
     except DevServerError:
-        ready = directory.ready()
-        owner = f"pid {ready.pid}" if ready else "another server"
-        raise DevServerError(f"{directory.path} is in use by {owner}") from None
+        who = f"pid {owner.pid}" if owner else "another server"
+        raise DevServerError(f"{directory.path} is in use by {who}") from None
 
 
 def _start(directory: DataDirectory, options: argparse.Namespace) -> tuple[Front, Ready]:
