@@ -88,9 +88,8 @@ def whole(content: Content) -> bytes:
     body = content.body()
     if isinstance(body, bytes):
         return body
-    if isinstance(body, Readable):
-        return body.read()
-    return b"".join(body)
+    blocks = iter(lambda: body.read(BLOCK), b"") if isinstance(body, Readable) else body
+    return b"".join(blocks)
 
 
 class Held:
