@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING
 
 from .answers import NETWORK_ERRORS, last_headers
 from .call import Call
-from .errors import ObjectChanged, StreamBroken, SwiftError
+from .errors import (
+    ObjectChanged,
+    PoolExhaustedError,
+    StreamBroken,
+    SwiftError,
+    SwiftUnavailable,
+)
 from .streams import CHUNK_SIZE
 
 if TYPE_CHECKING:
@@ -99,7 +105,11 @@ class Resumption:
                     f"{name!r} changed or was deleted after {received} bytes of it were read",
                     filename=name,
                 ) from error
+            if isinstance(error, SwiftUnavailable):
+                raise self._broken(received) from error
             raise
+        except PoolExhaustedError as error:
+            raise self._broken(received) from error
 
     def _broken(self, received: int) -> StreamBroken:
         return StreamBroken(
