@@ -243,7 +243,11 @@ def _write_file(path: Path, sections: Sections) -> None:
     lines = []
     for name, options in sections.items():
         lines.append(f"[{name}]")
-        # A percent sign would begin an interpolation.
-        lines += [f"{key} = {value.replace('%', '%%')}" for key, value in options.items()]
+        lines += [f"{key} = {_escaped(value)}" for key, value in options.items()]
     path.touch(mode=0o600)
     path.write_text("\n".join(lines) + "\n")
+
+
+def _escaped(value: str) -> str:
+    """Let no value be interpolated. Swift interpolates those that hold ``%(``, and only them."""
+    return value.replace("%", "%%") if "%(" in value else value

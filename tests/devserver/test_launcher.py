@@ -10,27 +10,43 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 
-from flask_fs_swift.devserver import DevServer, DevServerError
+from flask_fs_swift.devserver import DevServer, DevServerError, spawning
 from flask_fs_swift.devserver.datadir import DataDirectory
 from flask_fs_swift.devserver.locks import Lock, is_held
 
 from .client import Client, ask, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+SETTINGS = {
+    "constraints.max_file_size": "10",
+    "constraints.container_listing_limit": "2",
+    "slo.max_manifest_segments": "7",
+    "tempauth.token_life": "100",
+    "tempauth.user_test_other": "s3cret%20%(x)s .admin",
+    "proxy-server.node_timeout": "20",
+    "DEFAULT.client_timeout": "50",
+}
 
 
 def is_served(data: Path) -> bool:
     return is_held(DataDirectory(data).server_lock)
 
 
-def test_a_server_answers_as_soon_as_it_is_started(tmp_path: Path) -> None:
-    with DevServer.start(tmp_path) as server:
-        client = Client(server)
-        assert client("PUT", "/container").status == 201
-        assert client("PUT", "/container/object", b"abc").status == 201
-        assert client("GET", "/container/object").body == b"abc"
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
+    """A server without faults, with settings."""
+    data = tmp_path_factory.mktemp("100%(x)s")
+    data.chmod(0o755)
+    with DevServer.start(data, faults=False, settings=SETTINGS) as server:
+        yield server
 
 
 def test_its_facts_lead_to_it_and_to_nobody_else(server: DevServer) -> None:
@@ -42,9 +58,37 @@ def test_its_facts_lead_to_it_and_to_nobody_else(server: DevServer) -> None:
     os.kill(server.pid, 0)
 
 
-def test_two_servers_have_two_ports(server: DevServer, tmp_path: Path) -> None:
-    with DevServer.start(tmp_path, faults=False) as other:
-        assert other.url != server.url
+def test_two_servers_have_two_ports(server: DevServer, plain: DevServer) -> None:
+    assert server.url != plain.url
+
+
+def test_settings_reach_swift(plain: DevServer) -> None:
+    client = Client(plain)
+    client("PUT", "/container")
+    assert client("PUT", "/container/a", bytes(10)).status == 201
+    assert client("PUT", "/container/b", bytes(11)).status == 413
+    assert client("GET", "/container?limit=3").status == 412
+    assert b'"max_manifest_segments": 7' in ask("GET", f"{plain.url}/info").body
+    credentials = {"X-Auth-User": "test:other", "X-Auth-Key": "s3cret%20%(x)s"}
+    login = ask("GET", plain.auth_url, headers=credentials)
+    assert 0 < int(login.headers["x-auth-token-expires"]) <= 100
+
+
+def test_secrets_among_the_settings_are_not_on_the_command_line(plain: DevServer) -> None:
+    assert b"s3cret" not in Path(f"/proc/{plain.pid}/cmdline").read_bytes()
+
+
+def test_the_data_can_be_read_by_nobody_else(plain: DevServer) -> None:
+    data = plain.log.parent
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    for path in data.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+def test_a_server_without_faults_has_no_control_endpoint(plain: DevServer) -> None:
+    with pytest.raises(DevServerError, match="start one with faults=True"):
+        plain.faults.clear()
+    assert ask("GET", f"{plain.url}/__devserver__/requests").status != 200
 
 
 def test_what_was_stored_survives_a_crash_on_the_same_port(tmp_path: Path) -> None:
@@ -58,18 +102,13 @@ def test_what_was_stored_survives_a_crash_on_the_same_port(tmp_path: Path) -> No
         assert Client(again)("GET", "/container/object").body == b"abc"
 
 
-def test_a_server_that_was_stopped_is_gone(tmp_path: Path) -> None:
-    with DevServer.start(tmp_path) as server:
-        pass
+def test_a_server_that_was_stopped_is_gone_and_may_be_stopped_again(tmp_path: Path) -> None:
+    server = DevServer.start(tmp_path)
+    server.stop()
     assert not is_served(tmp_path)
     assert not DataDirectory(tmp_path).ready_file.exists()
     with pytest.raises(ConnectionRefusedError):
         ask("GET", server.url)
-
-
-def test_stopping_and_killing_twice_is_fine(tmp_path: Path) -> None:
-    server = DevServer.start(tmp_path)
-    server.stop()
     server.stop()
     server.kill()
 
@@ -125,39 +164,10 @@ def test_a_server_ends_when_its_directory_is_taken_away(tmp_path: Path) -> None:
         assert server._process.wait(10) == 0
 
 
-def test_settings_reach_swift(tmp_path: Path) -> None:
-    settings = {
-        "constraints.max_file_size": "10",
-        "constraints.container_listing_limit": "2",
-        "slo.max_manifest_segments": "7",
-        "tempauth.token_life": "100",
-        "proxy-server.node_timeout": "20",
-        "DEFAULT.client_timeout": "50",
-    }
-    with DevServer.start(tmp_path, settings=settings) as server:
-        client = Client(server)
-        client("PUT", "/container")
-        assert client("PUT", "/container/a", bytes(10)).status == 201
-        assert client("PUT", "/container/b", bytes(11)).status == 413
-        assert client("GET", "/container?limit=3").status == 412
-        assert b'"max_manifest_segments": 7' in ask("GET", f"{server.url}/info").body
-
-
-@pytest.mark.parametrize("name", ["nonsense.key", "key", "nonsense"])
-def test_an_unknown_setting_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(DevServerError, match=f"unknown setting '{name}'.*slo"):
-        DevServer.start(tmp_path, settings={name: "1"})
+def test_a_setting_that_cannot_be_applied_ends_the_start(tmp_path: Path) -> None:
+    with pytest.raises(DevServerError, match=r"unknown setting 'nonsense.key'.* slo"):
+        DevServer.start(tmp_path, settings={"nonsense.key": "1"})
     assert not is_served(tmp_path)
-
-
-def test_secrets_among_the_settings_are_not_on_the_command_line(tmp_path: Path) -> None:
-    with DevServer.start(tmp_path, settings={"tempauth.user_a_b": "s3cret"}) as server:
-        assert b"s3cret" not in Path(f"/proc/{server.pid}/cmdline").read_bytes()
-
-
-def test_the_data_can_be_read_by_nobody_else(tmp_path: Path) -> None:
-    with DevServer.start(tmp_path / "data"):
-        assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
 
 
 def test_somebody_elses_directory_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -228,21 +238,6 @@ def test_a_server_that_is_too_slow_is_given_up(tmp_path: Path) -> None:
     assert not is_held(directory.start_lock)
 
 
-def test_a_large_log_is_begun_anew(tmp_path: Path) -> None:
-    directory = DataDirectory.open(tmp_path)
-    with directory.log.open("wb") as log:
-        log.truncate(17 * 2**20)
-    with DevServer.start(tmp_path):
-        assert directory.log.stat().st_size < 2**20
-
-
-def test_a_server_without_faults_has_no_control_endpoint(tmp_path: Path) -> None:
-    with DevServer.start(tmp_path, faults=False) as server:
-        with pytest.raises(DevServerError, match="start one with faults=True"):
-            server.faults.clear()
-        assert ask("GET", f"{server.url}/__devserver__/requests").status != 200
-
-
 def test_it_listens_on_loopback_alone(server: DevServer) -> None:
     port = urlsplit(server.url).port
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
@@ -261,3 +256,12 @@ print(sorted({"eventlet", "swift"} & {name.partition(".")[0] for name in sys.mod
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert run.stdout == b"[]\n"
+
+
+def test_a_log_that_has_grown_large_is_begun_anew(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    for size, begin in ((0, 0), (16 * 2**20, 16 * 2**20), (16 * 2**20 + 1, 0)):
+        with log.open("wb") as file:
+            file.truncate(size)
+        assert spawning._log_begin(log) == begin
+        assert log.stat().st_size == begin
