@@ -1,7 +1,9 @@
-"""Run a real Keystone on loopback: ``python keystone_server.py DIRECTORY``.
+"""Run a real Keystone on loopback, with its data in the current directory.
 
 It runs in an environment of its own (requirements/keystone.txt): Keystone needs some eighty
-packages that nothing else here needs, and pins of theirs.
+packages that nothing else here needs. To begin with it has one user, ``admin`` of the project
+``admin``; the password and the region are in ``OS_BOOTSTRAP_PASSWORD`` and
+``OS_BOOTSTRAP_REGION_ID``.
 
 It writes the URL of its v3 API to its standard output when it answers, then obeys its standard
 input: a number on a line is the life of the tokens issued from now on, in seconds, and is
@@ -14,6 +16,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from multiprocessing import get_context
 from pathlib import Path
 from threading import Thread
 
@@ -21,10 +24,6 @@ import keystone.conf
 from keystone.cmd import cli
 from keystone.server.wsgi import initialize_public_application
 from werkzeug.serving import WSGIRequestHandler, make_server
-
-#: Of the user ``admin`` in the project ``admin``, the only ones to begin with.
-ADMIN_PASSWORD = "keystone-admin-password"
-REGION = "RegionOne"
 
 _CONFIGURATION = """\
 [DEFAULT]
@@ -82,22 +81,25 @@ def _prepare(directory: Path, url: str) -> None:
     configuration.write_text(_CONFIGURATION.format(directory=directory))
     os.environ["OS_KEYSTONE_CONFIG_FILES"] = str(configuration)
     _manage(configuration, "db_sync")
-    _manage(configuration, "fernet_setup")
-    _manage(configuration, "credential_setup")
+    owner = ("--keystone-user", str(os.getuid()), "--keystone-group", str(os.getgid()))
+    _manage(configuration, "fernet_setup", *owner)
+    _manage(configuration, "credential_setup", *owner)
     _manage(
         configuration,
         "bootstrap",
-        *("--bootstrap-password", ADMIN_PASSWORD, "--bootstrap-region-id", REGION),
         *("--bootstrap-public-url", url, "--bootstrap-internal-url", url),
     )
 
 
 def _manage(configuration: Path, *command: str) -> None:
-    import time
-    t=time.time()
-    cli.main(["keystone-manage", "--config-file", str(configuration), *command])
-    print(command[0], time.time()-t, file=sys.stderr)
+    """Run a command of ``keystone-manage``: in a fork, because it configures its process."""
+    arguments = ["keystone-manage", "--config-file", str(configuration), *command]
+    process = get_context("fork").Process(target=cli.main, args=(arguments,))
+    process.start()
+    process.join()
+    if process.exitcode:
+        sys.exit(f"keystone-manage {command[0]} failed")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path.cwd())
