@@ -96,15 +96,15 @@ def retry_after(answer: ClientException) -> str | None:
 def never_sent(failure: BaseException) -> bool:
     """Tell whether a request failed before any of it was sent: there was no connection."""
     kinds = (requests.ConnectTimeout, urllib3.exceptions.NewConnectionError, ConnectionRefusedError)
-    return any(isinstance(cause, kinds) for cause in _causes(failure))
+    return any(isinstance(cause, kinds) for cause in causes(failure))
 
 
 def is_distrust(failure: BaseException) -> bool:
     """Tell whether the server's certificate was refused: another attempt changes nothing."""
-    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(failure))
+    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes(failure))
 
 
-def _causes(failure: BaseException) -> list[BaseException]:
+def causes(failure: BaseException) -> list[BaseException]:
     """Return a failure and all that it is made of: requests keeps them in its arguments."""
     found: list[BaseException] = []
     pending: list[object] = [failure]

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from datetime import timezone
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import requests
-import urllib3
 from swiftclient import client as swiftclient
 
+from .answers import NETWORK_ERRORS, causes, is_distrust
 from .errors import AuthFailed
 from .retry import PASSING, seconds_until
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
 
     from keystoneauth1.access import AccessInfo
@@ -27,7 +26,8 @@ if TYPE_CHECKING:
 # swiftclient logs the first 16 characters of tokens; that is half of some.
 swiftclient.logger_settings["reveal_sensitive_prefix"] = 0
 
-_NETWORK = (OSError, urllib3.exceptions.HTTPError)
+# What reading an answer raises that is JSON, and no token.
+_GARBAGE = (AttributeError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -100,18 +100,21 @@ def _v1(credentials: Credentials, timeout: float) -> Token:
     try:
         connection.request("GET", parsed.path, "", headers)
         response = connection.getresponse()
-        response.read()
-    except _NETWORK as error:
+    except requests.exceptions.InvalidHeader:
+        # Not with its cause: that one quotes the header.
+        raise AuthFailed(f"{public(url)}: a user and a key of v1 have no line breaks") from None
+    except NETWORK_ERRORS as error:
         raise _unreachable(url, error) from error
     finally:
         connection.close()
     storage_url = response.getheader("x-storage-url")
     value = response.getheader("x-storage-token") or response.getheader("x-auth-token")
-    if not 200 <= response.status < 300 or not storage_url or not value:
+    if not 200 <= response.status < 300:
         raise _said_no(url, response.status, response.getheader("retry-after"))
-    life = response.getheader("x-auth-token-expires")
-    expires = time.time() + float(life) if life and life.isdigit() else None
-    return Token(storage_url, value, expires)
+    if not storage_url or not value:
+        raise _no_token(url)
+    life = response.getheader("x-auth-token-expires") or ""
+    return _token(storage_url, value, float(life) if life.isdecimal() else None)
 
 
 def _keystone(credentials: Credentials, timeout: float) -> Token:
@@ -122,27 +125,39 @@ def _keystone(credentials: Credentials, timeout: float) -> Token:
     url = credentials.authurl
     verify = False if credentials.insecure else credentials.cacert or True
     session = Session(verify=verify, timeout=timeout)
+    plugin = _plugin(credentials)
     try:
-        access = _plugin(credentials).get_access(session)
-        storage_url = _endpoint(credentials, access)
+        access = plugin.get_access(session)
+        value, storage_url, life = access.auth_token, _endpoint(credentials, access), _life(access)
     except exceptions.HttpError as error:
-        retry_after = error.response.headers.get("retry-after") if error.response else None
-        raise _said_no(url, error.http_status, retry_after) from error
+        # Not "if error.response": a response that says no is false.
+        headers = {} if error.response is None else error.response.headers
+        raise _said_no(url, error.http_status, headers.get("retry-after")) from error
     except exceptions.ConnectionError as error:
         raise _unreachable(url, error) from error
     except exceptions.ClientException as error:
         raise AuthFailed(f"{public(url)}: {error}") from error
+    except _GARBAGE as error:
+        raise _no_token(url) from error
     finally:
         session.session.close()
-    value, ends = access.auth_token, access.expires
-    if not value:
-        raise AuthFailed(f"{public(url)} answered without a token")
-    return Token(storage_url, value, _epoch(ends) if ends else None)
+    if not value or not storage_url:
+        raise _no_token(url)
+    return _token(storage_url, value, life)
 
 
-def _epoch(moment: datetime) -> float:
-    # Keystone speaks of UTC, also where it does not say so.
-    return moment.replace(tzinfo=moment.tzinfo or timezone.utc).timestamp()
+def _token(url: str, value: str, life: float | None) -> Token:
+    return Token(url, value, None if life is None else time.time() + life)
+
+
+def _life(access: AccessInfo) -> float | None:
+    """Return how long a new token lives, in seconds, by the clock of its Keystone."""
+    try:
+        issued = access.issued
+    except KeyError:  # v2 need not say.
+        issued = None
+    ends = access.expires
+    return (ends - (issued or datetime.now(timezone.utc))).total_seconds() if ends else None
 
 
 def _plugin(credentials: Credentials) -> BaseIdentityPlugin:
@@ -151,9 +166,10 @@ def _plugin(credentials: Credentials) -> BaseIdentityPlugin:
     options = dict(credentials.os_options)
     project = options.get("project_name") or options.get("tenant_name")
     project_id = options.get("project_id") or options.get("tenant_id")
+    url = public(credentials.authurl)  # keystoneauth logs it
     if credentials.auth_version == "2":
         return v2.Password(
-            credentials.authurl,
+            url,
             username=options.get("username") or credentials.user,
             password=credentials.key,
             tenant_name=project,
@@ -161,7 +177,7 @@ def _plugin(credentials: Credentials) -> BaseIdentityPlugin:
         )
     if any(name.startswith("application_credential") for name in options):
         return v3.ApplicationCredential(
-            credentials.authurl,
+            url,
             options.get("application_credential_secret") or credentials.key or "",
             application_credential_id=options.get("application_credential_id"),
             application_credential_name=options.get("application_credential_name"),
@@ -172,7 +188,7 @@ def _plugin(credentials: Credentials) -> BaseIdentityPlugin:
         )
     user_id = options.get("user_id")
     return v3.Password(
-        credentials.authurl,
+        url,
         password=credentials.key or "",
         user_id=user_id,
         username=None if user_id else options.get("username") or credentials.user,
@@ -190,18 +206,15 @@ def _domain_id(options: dict[str, str], whose: str) -> str | None:
     return options.get(f"{whose}_id") or (None if f"{whose}_name" in options else "default")
 
 
-def _endpoint(credentials: Credentials, access: AccessInfo) -> str:
+def _endpoint(credentials: Credentials, access: AccessInfo) -> str | None:
     options = dict(credentials.os_options)
     if "object_storage_url" in options:
         return options["object_storage_url"]
-    catalog = access.service_catalog
-    region = options.get("region_name")
-    url = catalog.url_for(
+    return access.service_catalog.url_for(
         service_type=options.get("service_type", "object-store"),
         interface=options.get("endpoint_type", "public"),
-        region_name=region,
+        region_name=options.get("region_name"),
     )
-    return str(url)
 
 
 def _said_no(url: str, status: int | None, retry_after: str | None) -> Exception:
@@ -214,17 +227,24 @@ def _said_no(url: str, status: int | None, retry_after: str | None) -> Exception
     return error
 
 
-def _unreachable(url: str, cause: Exception) -> Exception:
-    reason = "did not answer in time" if _is_timeout(cause) else "could not be reached"
-    return Busy(AuthFailed(f"{public(url)} {reason}; Swift was sent nothing"))
+def _no_token(url: str) -> AuthFailed:
+    return AuthFailed(f"{public(url)} answered without a token; is it an auth URL?")
 
 
-def _is_timeout(cause: BaseException | None) -> bool:
-    while cause is not None:
-        if isinstance(cause, (TimeoutError, requests.Timeout)):
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return False
+def _unreachable(url: str, failure: Exception) -> Exception:
+    reason = _reason(failure)
+    if is_distrust(failure):
+        return AuthFailed(f"{public(url)} is not trusted: {reason}; Swift was sent nothing")
+    return Busy(AuthFailed(f"{public(url)} could not be asked: {reason}; Swift was sent nothing"))
+
+
+def _reason(failure: Exception) -> str:
+    """Say why in the words of the system: the libraries' quote URLs, and even headers."""
+    found = causes(failure)
+    if any(isinstance(cause, (TimeoutError, requests.Timeout)) for cause in found):
+        return "no answer in time"
+    said = [cause.strerror for cause in found if isinstance(cause, OSError) and cause.strerror]
+    return said[0] if said else type(found[-1]).__name__
 
 
 def public(url: str) -> str:
