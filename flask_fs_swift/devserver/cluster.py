@@ -1,7 +1,7 @@
 """A whole Swift in this process: proxy, account, container and object servers.
 
-Swift binds its limits and the hash suffix when its modules are imported, so this module is
-imported only after :func:`flask_fs_swift.devserver.server.prepare_imports`.
+Swift binds its limits and its hash suffix when its modules are imported, so nobody imports
+this one before the configuration is written and Swift has been told where.
 """
 
 from __future__ import annotations

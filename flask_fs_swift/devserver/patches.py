@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import swift.common.db
@@ -17,15 +18,20 @@ if TYPE_CHECKING:
 _FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 
 
-class _StandardError(logging.StreamHandler[Any]):
+class _StandardError(logging.Handler):
     """A log handler that Swift makes as it would make one for syslog."""
 
     def __init__(self, *_: object, **__: object) -> None:
-        super().__init__(sys.stderr)
+        super().__init__()
 
     def setFormatter(self, _: logging.Formatter | None) -> None:  # noqa: N802
         """Keep our format: Swift's leaves the time to syslog."""
         super().setFormatter(logging.Formatter(_FORMAT))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line, if it can be written: no request fails for a full disk's log."""
+        with suppress(OSError):
+            sys.stderr.write(self.format(record) + "\n")
 
 
 def log_to_standard_error() -> None:

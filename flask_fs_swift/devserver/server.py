@@ -5,7 +5,7 @@ SIGTERM. It logs to its standard error; when it answers, it writes its facts to 
 output on one line of JSON.
 
 It is one process with one listening port. Eventlet changes Python's standard library in it,
-so it never runs inside a user's process.
+so it never runs inside a user's process, and :mod:`.program` keeps our own package out of it.
 
 In order:
 
@@ -39,6 +39,7 @@ from .datadir import DataDirectory, Ready
 from .errors import DevServerError
 from .lifetime import Lifetime
 from .locks import Lock
+from .program import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -51,7 +52,7 @@ _BACKLOG = 1024
 _EVERY_ADDRESS = "0.0.0.0"  # noqa: S104
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str]) -> None:
     """Serve until told to end."""
     options = _parse(arguments)
     if options.shared:
@@ -69,8 +70,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"flask-fs-swift development server: {error}; pip install {needed}")
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Run a Swift for development and tests.")
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="flask_fs_swift.devserver.server", description="Run a Swift for development and tests."
+    )
     parser.add_argument("directory", type=Path, help="where it keeps its data")
     parser.add_argument("--host", default="127.0.0.1", help="anything else opens it to others")
     parser.add_argument("--port", type=int, default=0, help="0: one that is free")
@@ -193,4 +196,4 @@ def _announce(ready: Ready) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    os.execv(sys.executable, command(sys.argv[1:]))  # noqa: S606

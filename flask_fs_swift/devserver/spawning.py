@@ -6,24 +6,22 @@ import json
 import os
 import selectors
 import subprocess
-import sys
-import sysconfig
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .conf import SETTINGS_VARIABLE
 from .datadir import Ready
 from .errors import DevServerError
+from .program import command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from .datadir import DataDirectory
     from .locks import Lock
 
-_PACKAGE_ROOT = str(Path(__file__).parents[2])
 _LARGEST_LOG = 16 * 2**20  # bytes; a larger one is begun anew
 _TAIL = 2000  # characters
 _LEAD = 1.0  # seconds by which a server gives up before we do, so that it never comes too late
@@ -52,21 +50,17 @@ def spawn(
     """
     begin = _log_begin(directory.log)
     timeout = max(1.0, deadline - time.monotonic() - _LEAD)
-    command = [
-        *(sys.executable, "-W", "ignore", "-m", "flask_fs_swift.devserver.server"),
-        *(str(directory.path), "--start-lock", str(start_lock.fd), "--timeout", str(timeout)),
-        *arguments,
-    ]
+    own = [str(directory.path), "--start-lock", str(start_lock.fd), "--timeout", str(timeout)]
     reader, writer = os.pipe()
     with os.fdopen(reader, "rb", buffering=0) as announcement:
         with os.fdopen(writer, "wb") as stdout, directory.log.open("ab") as log:
             process = subprocess.Popen(  # noqa: S603
-                command,
+                command([*own, *arguments]),
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=log,
                 cwd=directory.path,  # the import path begins there: not in the user's program
-                env=_environment(settings),
+                env=os.environ | {SETTINGS_VARIABLE: json.dumps(dict(settings))},
                 pass_fds=[start_lock.fd],
                 start_new_session=True,  # an interrupt from the terminal is not meant for it
             )
@@ -84,15 +78,6 @@ def _log_begin(log: Path) -> int:
         log.unlink()
     log.touch(mode=0o600)
     return log.stat().st_size
-
-
-def _environment(settings: Mapping[str, str]) -> dict[str, str]:
-    environment = dict(os.environ)
-    environment[SETTINGS_VARIABLE] = json.dumps(dict(settings))
-    if _PACKAGE_ROOT not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
-        paths = [_PACKAGE_ROOT, environment.get("PYTHONPATH", "")]
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-    return environment
 
 
 def _read_line(fd: int, deadline: float) -> bytes:

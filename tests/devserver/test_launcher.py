@@ -43,7 +43,7 @@ def is_served(data: Path) -> bool:
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
     """A server without faults, with settings."""
-    data = tmp_path_factory.mktemp("100%(x)s")
+    data = tmp_path_factory.mktemp("100%")
     data.chmod(0o755)
     with DevServer.start(data, faults=False, settings=SETTINGS) as server:
         yield server
