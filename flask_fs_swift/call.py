@@ -62,7 +62,8 @@ class Caller:
                 token = self._login.token(call.attempts.deadline)
                 checkout = self._pool.checkout(call.attempts.deadline.remaining())
                 try:
-                    self._attach(checkout.connection, token, call)
+                    left = max(call.attempts.deadline.remaining(), 0.001)
+                    attach(checkout.connection, token, min(self._timeout, left))
                     return checkout, send(checkout.connection)
                 except ClientException as answer:
                     (checkout.checkin if call.was_read_clean(answer) else checkout.discard)()
@@ -80,15 +81,18 @@ class Caller:
             error.maybe_applied = error.maybe_applied or call.uncertain
             raise
 
-    def _attach(self, connection: Connection, token: Token, call: Call) -> None:
-        """Point a connection at our token, and at what is left of our time."""
-        if connection.url != token.url:
-            connection.close()
-        connection.url, connection.token = token.url, token.value
-        left = max(call.attempts.deadline.remaining(), 0.001)
-        connection.timeout = min(self._timeout, left)
-        if connection.http_conn is not None:
-            connection.http_conn[1].requests_args["timeout"] = connection.timeout
+
+def attach(connection: Connection, token: Token, timeout: float) -> None:
+    """Point a connection at our token, and at how long it may wait.
+
+    :param timeout: seconds per socket operation.
+    """
+    if connection.url != token.url:
+        connection.close()
+    connection.url, connection.token = token.url, token.value
+    connection.timeout = timeout
+    if connection.http_conn is not None:
+        connection.http_conn[1].requests_args["timeout"] = timeout
 
 
 class Call:

@@ -137,6 +137,14 @@ def read_swift_settings(
     return reader.swift(container, instance_path=".")
 
 
+def read_max_size(config: Mapping[str, object], prefix: str) -> int | None:
+    """Return how many bytes an object may have; None: no limit.
+
+    :raises ConfigError: see the module.
+    """
+    return _Reader(config, (prefix,)).get("MAX_SIZE", _at_least(0), None)
+
+
 # What a value must be. Each check answers the value or raises with what is allowed.
 
 

@@ -220,6 +220,11 @@ class Container:
                 return []
             raise self._no_container(error) from error
 
+    def ensure(self) -> None:
+        """Create the container where the settings say so, unless it was seen lately."""
+        if self._settings.create_container and not self._was_seen():
+            self._create_container()
+
     # The verbs' own questions.
 
     def _call(
@@ -287,8 +292,7 @@ class Container:
         try:
             self._head(name)
         except FileNotFound:
-            if self._settings.create_container and not self._was_seen():
-                self._create_container()
+            self.ensure()
         else:
             if not overwrite:
                 raise FileExists(f"{name!r} exists", filename=name)

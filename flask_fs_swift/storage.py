@@ -180,7 +180,7 @@ class Storage:
             )
         folders = (_folder(self.upload_to), _folder(prefix))
         target = "/".join([*filter(None, folders), basename])
-        self.write(target, file_or_wfs, overwrite, content_type=_content_type_of(file_or_wfs))
+        self.write(target, file_or_wfs, overwrite, content_type=uploaded_type(file_or_wfs))
         return target
 
     def extension_allowed(self, extension: str) -> bool:
@@ -477,8 +477,8 @@ def _safe_name(uploaded: str) -> str:
     return f"{safe}.{suffix}" if suffix else safe
 
 
-def _content_type_of(file: object) -> str | None:
-    """Return the content type that came with an upload, if it can stand in a header."""
+def uploaded_type(file: object) -> str | None:
+    """Return the content type that came with an upload; None where there is no good one."""
     given = file.content_type if isinstance(file, FileStorage) else None
     try:
         return check_header("content_type", given) if given else None

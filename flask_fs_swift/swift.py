@@ -134,6 +134,10 @@ class SwiftBackend:
                 raise SwiftError(f"the listing stands still at {marker!r}: the server repeats it")
             marker = page[-1].name
 
+    def ensure_container(self) -> None:
+        """Create the container where the settings say so, unless it was seen lately."""
+        self._container.ensure()
+
     def close(self) -> None:
         """Lend no more connections, and close them as they come back."""
         self._session.pool.close()

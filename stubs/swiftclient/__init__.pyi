@@ -1,5 +1,5 @@
 # The part of python-swiftclient that the package uses; it ships no types.
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from .client import logger_settings as logger_settings
@@ -41,6 +41,11 @@ class HTTPConnection:
 class Connection:
     url: str | None
     token: str | None
+    authurl: str | None
+    user: str | None
+    key: str | None
+    session: Any
+    get_auth: Callable[[], tuple[str, str]]
     timeout: float | None
     retries: int
     http_conn: tuple[Any, HTTPConnection] | None
