@@ -16,6 +16,7 @@ failure of the network, and reach the caller unchanged.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
@@ -177,7 +178,8 @@ class _Passing:
         if self._head is None:
             raise RuntimeError("this content has passed and cannot be sent again")
         digest = md5(self._head)
-        yield self._head
+        for start in range(0, len(self._head), BLOCK):
+            yield self._head[start : start + BLOCK]
         self._head = None
         with _Keeping(self):
             for block in self._source:
@@ -237,14 +239,11 @@ class _Source:
 
     def read_up_to(self, size: int) -> bytes:
         """Return at least ``size`` bytes, or all there are."""
-        blocks = []
-        missing = size
+        gathered = io.BytesIO()  # Unlike a list to be joined, it holds them only once.
         for block in self:
-            blocks.append(block)
-            missing -= len(block)
-            if missing <= 0:
+            if gathered.write(block) and gathered.tell() >= size:
                 break
-        return b"".join(blocks)
+        return gathered.getvalue()
 
 
 def _reader(raw: object) -> Callable[[], bytes]:
