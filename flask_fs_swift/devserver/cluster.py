@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 
     from .conf import Configuration
 
-_STORAGE = {"account": AccountController, "container": ContainerController,
-            "object": ObjectController}  # fmt: skip
+_STORAGE = {
+    "account": AccountController,
+    "container": ContainerController,
+    "object": ObjectController,
+}
 
 
 class Cluster:

@@ -27,7 +27,11 @@ KEYSTONE_DEFAULTS = {
     "keystone.password": "",
     "keystone.project": "service",
 }
-_SECTIONS = {"DEFAULT": "DEFAULT", "proxy-server": "app:proxy-server"}
+_SECTIONS = {
+    "DEFAULT": "DEFAULT",
+    "constraints": "swift-constraints",
+    "proxy-server": "app:proxy-server",
+}
 _PIPELINE = (
     "catch_errors gatekeeper healthcheck proxy-logging listing_formats bulk tempurl formpost"
     " {auth} staticweb copy container-quotas account-quotas slo dlo versioned_writes symlink"
@@ -146,11 +150,11 @@ def write(directory: DataDirectory, settings: Mapping[str, str]) -> Configuratio
 
 def _place(name: str, sections: Sections) -> tuple[dict[str, str], str]:
     prefix, _, key = name.rpartition(".")
-    for section in (_SECTIONS.get(prefix), f"swift-{prefix}", f"filter:{prefix}"):
+    for section in (_SECTIONS.get(prefix), f"filter:{prefix}"):
         if section in sections:
             return sections[section], key
     filters = [section.removeprefix("filter:") for section in sections if "filter:" in section]
-    known = ", ".join(sorted([*_SECTIONS, "constraints", "keystone", *filters]))
+    known = ", ".join(sorted([*_SECTIONS, "keystone", *filters]))
     raise DevServerError(f"unknown setting {name!r}; the part before the dot is one of {known}")
 
 

@@ -30,7 +30,7 @@ import socket
 import sys
 import time
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -189,8 +189,9 @@ def _import_front(etc: Path) -> type[Front]:
 
 
 def _announce(ready: Ready) -> None:
-    sys.stdout.write(ready.to_json() + "\n")
-    sys.stdout.flush()
+    with suppress(BrokenPipeError):  # the starter has died; others may wait for ready.json
+        sys.stdout.write(ready.to_json() + "\n")
+        sys.stdout.flush()
     # Whoever waits for the line sees the end of the stream after it.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 

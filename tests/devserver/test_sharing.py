@@ -252,8 +252,16 @@ def test_a_shared_server_takes_no_faults(data: Path) -> None:
     assert ask("GET", f"{server.url}/__devserver__/requests").status != 200
 
 
-def test_a_server_that_was_left_half_started_is_waited_for(data: Path) -> None:
-    """Its starter died; the server itself holds the start lock until it is ready."""
+def test_who_joins_while_a_starter_dies_has_a_server_all_the_same(data: Path) -> None:
+    directory = DataDirectory(data)
+    with another_user(data) as starter:
+        wait_until(directory.path.exists)
+        wait_until(lambda: is_held(directory.start_lock))
+        starter.process.kill()
+    assert answers(DevServer.share(data))
+
+
+def test_who_joins_waits_for_a_start_no_longer_than_he_may(data: Path) -> None:
     directory = DataDirectory.open(data)
     start_lock = Lock.attempt(directory.start_lock)
     assert start_lock is not None
