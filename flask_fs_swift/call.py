@@ -90,9 +90,10 @@ def attach(connection: Connection, token: Token, timeout: float) -> None:
     if connection.url != token.url:
         connection.close()
     connection.url, connection.token = token.url, token.value
-    connection.timeout = timeout
-    if connection.http_conn is not None:
-        connection.http_conn[1].requests_args["timeout"] = timeout
+    if connection.http_conn is None:
+        connection.http_conn = connection.http_connection()
+    # A request that followed a redirect would take the token along.
+    connection.http_conn[1].requests_args.update(timeout=timeout, allow_redirects=False)
 
 
 class Call:

@@ -380,7 +380,11 @@ class Storage:
         Listings have no user metadata. They may lag behind writes by seconds.
         """
         mount = self._mount()
-        return mount.backend.list(prefix or "", delimiter or "")
+        return self._listed(mount, mount.backend.list(prefix or "", delimiter or ""))
+
+    def _listed(self, mount: Mount, infos: Iterator[ObjectInfo]) -> Iterator[ObjectInfo]:
+        with self._observed(mount, "list"):
+            yield from infos
 
     def url(self, filename: str, external: bool = False) -> str:
         """Return where a file can be fetched, below the ``URL`` setting.
@@ -438,14 +442,16 @@ class Storage:
 
     @contextmanager
     def _observed(self, mount: Mount, operation: str) -> Iterator[_Seen]:
-        began, seen, outcome = time.monotonic(), _Seen(), "ok"
+        began, seen = time.monotonic(), _Seen()
         try:
             yield seen
-        except BaseException as error:
-            outcome = type(error).__name__
+        except GeneratorExit:
+            # A listing that is dropped ends in a finaliser, where no hook may run.
             raise
-        finally:
-            self._report(mount, operation, seen.bytes, began, outcome)
+        except BaseException as error:
+            self._report(mount, operation, seen.bytes, began, type(error).__name__)
+            raise
+        self._report(mount, operation, seen.bytes, began, "ok")
 
     def _report(self, mount: Mount, operation: str, size: int, began: float, outcome: str) -> None:
         if mount.on_event is not None:

@@ -389,6 +389,7 @@ def test_every_operation_tells_what_it_did(make_storage: MakeStorage) -> None:
         (lambda: files.info("a.txt"), "info", 0, "ok"),
         (lambda: files.copy("a.txt", "b.txt"), "copy", 0, "ok"),
         (lambda: files.set_metadata("a.txt", {}), "set_metadata", 0, "ok"),
+        (lambda: list(files.list_files()), "list", 0, "ok"),
         (lambda: files.delete("a.txt"), "delete", 0, "ok"),
     ]
     for verb, operation, size, outcome in verbs:

@@ -109,7 +109,6 @@ def test_every_verb_takes_one_request(files: Storage, swift_faults: Faults) -> N
     assert spend(lambda: files.move("f.txt", "g.txt", overwrite=True)) == ["COPY", "DELETE"]
     assert spend(lambda: files.delete("g.txt")) == ["DELETE"]
     assert spend(lambda: files.delete("absent")) == ["DELETE"]
-    assert spend(lambda: files.url) == []
 
 
 def test_a_hundred_reads_open_one_connection_and_authenticate_once(
@@ -318,6 +317,22 @@ def test_an_answer_that_is_final_is_not_asked_for_again(
         assert caught.value.http_status == status
         assert not caught.value.maybe_applied
     assert [status for _, status in asked(swift_faults)] == [400, 403, 413]
+
+
+def test_a_token_is_not_taken_along_to_another_server(files: Storage, swift_faults: Faults) -> None:
+    elsewhere = {"Location": "http://127.0.0.1:1/v1/AUTH_test/files/old.txt"}
+    for method in ("GET", "HEAD", "PUT", "DELETE"):
+        swift_faults.add("status", method=method, status=302, headers=elsewhere, drain=True)
+    verbs: list[Callable[[], object]] = [
+        lambda: files.read("old.txt"),
+        lambda: files.info("old.txt"),
+        lambda: files.write("old.txt", b"x"),
+        lambda: files.delete("old.txt"),
+    ]
+    for verb in verbs:
+        with pytest.raises(SwiftError) as caught:
+            verb()
+        assert caught.value.http_status == 302
 
 
 def test_an_error_names_swifts_own_name_for_the_request(
