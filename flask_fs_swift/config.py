@@ -129,12 +129,14 @@ def read_swift_settings(
 ) -> SwiftSettings:
     """Return the settings of one container from keys that all have one prefix.
 
+    The embedded Swift keeps its data in ``instance/`` of the working directory.
+
     :param also: keys that somebody else reads under the same prefix.
     :raises ConfigError: see the module.
     """
     reader = _Reader(config, (prefix,))
     reader.refuse_unknown(prefix, (*_SWIFT, *_ANY_BACKEND, *_STORAGE_ONLY, *also))
-    return reader.swift(container, instance_path=".")
+    return reader.swift(container, instance_path=str(Path("instance").absolute()))
 
 
 def read_max_size(config: Mapping[str, object], prefix: str) -> int | None:

@@ -1,0 +1,1 @@
+"""The plugin, behind the real flask-fs2, on a real Swift."""
