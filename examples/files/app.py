@@ -1,0 +1,220 @@
+"""A page to upload, list, download and delete files, which are kept in OpenStack Swift.
+
+Without settings it runs a Swift of its own and keeps the files below ``instance/``. For
+another Swift, set the environment: Flask reads the setting ``FS_SWIFT_AUTHURL`` from the
+variable ``FLASK_FS_SWIFT_AUTHURL``, and so on. Values are JSON where they can be read as
+JSON, so a key of digits needs quotation marks of its own: ``FLASK_FS_SWIFT_KEY='"1234"'``.
+
+It has no accounts: whoever reaches it can read and delete everything.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from itertools import dropwhile, islice
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+from flask import Flask, abort, redirect, render_template, request, url_for
+from werkzeug.http import parse_options_header
+from werkzeug.routing import PathConverter
+
+from flask_fs_swift import (
+    ALL,
+    FS,
+    AuthFailed,
+    FileExists,
+    FileNotFound,
+    FileTooLarge,
+    FSError,
+    InvalidName,
+    PoolExhaustedError,
+    QuotaExceeded,
+    Storage,
+    SwiftUnavailable,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from flask import Response
+    from werkzeug.wrappers import Response as AnyResponse
+
+#: Lines on one page.
+PAGE = 1000
+#: What a browser may show on our own site, because nothing in it can run.
+SHOWN = {"image/avif", "image/gif", "image/jpeg", "image/png", "image/webp", "text/plain"}
+#: What went wrong: the status of the answer, and what to tell the visitor.
+PROBLEMS: list[tuple[type[FSError], HTTPStatus, str]] = [
+    (FileExists, HTTPStatus.CONFLICT, "exists already and was kept. Tick “Replace” to replace it."),
+    (FileNotFound, HTTPStatus.NOT_FOUND, "does not exist, or no longer."),
+    (FileTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "is too large and was not stored."),
+    (QuotaExceeded, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "does not fit: the space is used up."),
+    (InvalidName, HTTPStatus.BAD_REQUEST, "is no name that a file can have."),
+    (SwiftUnavailable, HTTPStatus.SERVICE_UNAVAILABLE, "could not be reached. Try again later."),
+    (AuthFailed, HTTPStatus.SERVICE_UNAVAILABLE, "could not be reached: Swift lets nobody in."),
+    (PoolExhaustedError, HTTPStatus.SERVICE_UNAVAILABLE, "has to wait: too much is going on."),
+    (FSError, HTTPStatus.BAD_GATEWAY, "could not be handled: Swift refused."),
+]
+
+app = Flask(__name__)
+app.config.from_mapping(
+    FS_SWIFT_AUTHURL="embedded",
+    FS_SWIFT_CREATE_CONTAINER=True,
+    FS_SWIFT_MAX_SIZE=5 * 1024**3,  # What one object of a Swift can be, unless it is set lower.
+    FS_SWIFT_DEADLINE=20,  # Seconds that a visitor waits for a Swift that fails.
+)
+app.config.from_prefixed_env()
+
+files = Storage("files", ALL)
+FS(app, files)
+
+
+class NameConverter(PathConverter):
+    """Any name. A ``path`` would not take one that begins with a slash."""
+
+    regex = ".+?"
+    part_isolating = False
+
+
+app.url_map.converters["name"] = NameConverter
+app.url_map.merge_slashes = False  # "a//b" and "a/b" are two files.
+
+
+@app.get("/")
+def index() -> str:
+    """List one folder."""
+    return page(request.args.get("folder", ""), request.args.get("after", ""))
+
+
+@app.post("/")
+def upload() -> AnyResponse | tuple[str, HTTPStatus]:
+    """Store the files of the form, each for itself: one that fails does not stop the others."""
+    folder = request.form.get("folder", "").strip("/")
+    folder = folder and f"{folder}/"
+    failed: list[FSError] = []
+    for file in request.files.getlist("files"):
+        # The last part of what came is kept as it is: it names an object, no place on a disk.
+        name = (file.filename or "").rpartition("/")[2]
+        if not name:
+            continue  # No file was chosen.
+        try:
+            files.save(file, folder + name, overwrite="replace" in request.form)
+        except FSError as error:
+            failed.append(error)
+    if failed:
+        return page(folder, problems=[explained(error) for error in failed]), status_of(failed[0])
+    return redirect(url_for("index", folder=folder or None), HTTPStatus.SEE_OTHER)
+
+
+@app.get("/files/<name:name>")
+def download(name: str) -> Response:
+    """Pass a file on as it comes from Swift, a chunk at a time.
+
+    The response closes the stream when it ends, also when the visitor has gone away: that
+    gives the connection back to the pool.
+    """
+    stream = files.read_chunks(name)
+    content_type = stream.info.content_type
+    response = app.response_class(stream, content_type=content_type)
+    response.content_length = stream.info.size
+    shown = parse_options_header(content_type)[0].lower() in SHOWN
+    disposition = "inline" if shown else "attachment"
+    # Encoded, a name cannot end the header, whatever is in it (RFC 6266, 4.1).
+    basename = quote(name.rstrip("/").rpartition("/")[2], safe="")
+    response.headers["Content-Disposition"] = f"{disposition}; filename*=UTF-8''{basename}"
+    return response
+
+
+@app.post("/delete")
+def delete() -> AnyResponse:
+    """Delete one file."""
+    name = request.form["name"]
+    files.delete(name)
+    folder = name[: name.rstrip("/").rfind("/") + 1]
+    return redirect(url_for("index", folder=folder or None), HTTPStatus.SEE_OTHER)
+
+
+@app.before_request
+def refuse_other_sites() -> None:
+    """Refuse what a page of another site asks for (CSRF).
+
+    Every browser says in ``Origin`` whose page sends a form, and no page can change that,
+    so that no token or session is needed. Who sends none is no browser.
+    """
+    origin = request.headers.get("Origin")
+    if request.method == "POST" and origin is not None and urlsplit(origin).netloc != request.host:
+        abort(HTTPStatus.FORBIDDEN, "Another site's page cannot send this form.")
+
+
+@app.after_request
+def distrust(response: Response) -> Response:
+    """Have browsers take nothing for what it does not say it is, and run no scripts at all."""
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Content-Security-Policy"] = (
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+        "frame-ancestors 'none'; base-uri 'none'"
+    )
+    return response
+
+
+@app.errorhandler(FSError)
+def failure(error: FSError) -> tuple[str, HTTPStatus]:
+    """Tell the visitor what went wrong, on a page that asks nothing more of Swift."""
+    app.logger.warning("%s: %s", type(error).__name__, error)
+    return render_template("page.html", folder="", problems=[explained(error)]), status_of(error)
+
+
+def page(folder: str, after: str = "", problems: list[str] | None = None) -> str:
+    """Render the list of one folder.
+
+    :param after: the last name of the page before.
+    """
+    entries = dropwhile(
+        lambda info: info.name.encode() <= after.encode(), files.list_infos(folder, "/")
+    )
+    shown = list(islice(entries, PAGE))
+    more = shown[-1].name if next(entries, None) else None
+    return render_template(
+        "page.html", folder=folder, entries=shown, after=after, more=more, problems=problems
+    )
+
+
+def explained(error: FSError) -> str:
+    """Say what went wrong, in a sentence for the visitor."""
+    _, _, sentence = problem(error)
+    said = f"“{error.filename}” {sentence}" if error.filename is not None else f"It {sentence}"
+    return f"{said} It may have been stored all the same." if error.maybe_applied else said
+
+
+def status_of(error: FSError) -> HTTPStatus:
+    """Return the status to answer with."""
+    return problem(error)[1]
+
+
+def problem(error: FSError) -> tuple[type[FSError], HTTPStatus, str]:
+    """Return the first line of the table that fits."""
+    return next(line for line in PROBLEMS if isinstance(error, line[0]))
+
+
+@app.template_filter("size")
+def human_size(count: float) -> str:
+    """Write a number of bytes with three digits and a unit."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.3g} TB"
+
+
+@app.template_filter("moment")
+def moment(when: datetime) -> str:
+    """Write a moment in UTC, to the minute."""
+    return f"{when:%Y-%m-%d %H:%M}"
+
+
+@app.template_filter("parents")
+def parents(folder: str) -> list[tuple[str, str]]:
+    """Return each folder on the way down, as its whole name and its last part."""
+    parts = folder.split("/")[:-1]
+    return [("/".join(parts[: at + 1]) + "/", part) for at, part in enumerate(parts)]
