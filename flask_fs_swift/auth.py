@@ -100,6 +100,7 @@ def _v1(credentials: Credentials, timeout: float) -> Token:
     try:
         connection.request("GET", parsed.path, "", headers)
         response = connection.getresponse()
+        response.read()
     except requests.exceptions.InvalidHeader:
         # Not with its cause: that one quotes the header.
         raise AuthFailed(f"{public(url)}: a user and a key of v1 have no line breaks") from None
@@ -129,21 +130,30 @@ def _keystone(credentials: Credentials, timeout: float) -> Token:
     try:
         access = plugin.get_access(session)
         value, storage_url, life = access.auth_token, _endpoint(credentials, access), _life(access)
-    except exceptions.HttpError as error:
-        # Not "if error.response": a response that says no is false.
-        headers = {} if error.response is None else error.response.headers
-        raise _said_no(url, error.http_status, headers.get("retry-after")) from error
-    except exceptions.ConnectionError as error:
-        raise _unreachable(url, error) from error
-    except exceptions.ClientException as error:
-        raise AuthFailed(f"{public(url)}: {error}") from error
-    except _GARBAGE as error:
-        raise _no_token(url) from error
+    except (exceptions.ClientException, *_GARBAGE) as error:
+        raise _explained(url, error) from error
     finally:
         session.session.close()
     if not value or not storage_url:
         raise _no_token(url)
     return _token(storage_url, value, life)
+
+
+def _explained(url: str, error: Exception) -> Exception:
+    """Say what a failure of keystoneauth means."""
+    from keystoneauth1 import exceptions
+
+    if isinstance(error, exceptions.HttpError):
+        # Not "if error.response": a response that says no is false.
+        headers = {} if error.response is None else error.response.headers
+        return _said_no(url, error.http_status, headers.get("retry-after"))
+    if isinstance(error, exceptions.ConnectionError):
+        return _unreachable(url, error)
+    if isinstance(error, (exceptions.InvalidResponse, *_GARBAGE)):
+        return _no_token(url)
+    if isinstance(error, exceptions.EmptyCatalog):
+        return AuthFailed(f"{public(url)} knows no Swift for this token; is its project set?")
+    return AuthFailed(f"{public(url)}: {error}")
 
 
 def _token(url: str, value: str, life: float | None) -> Token:

@@ -169,7 +169,7 @@ def test_the_auth_url_may_end_with_the_version(
     [
         ({"key": "not-the-password"}, 401, "401"),
         ({"tenant_name": "no-such-project"}, 401, "401"),
-        ({"tenant_name": None}, None, "catalog"),
+        ({"tenant_name": None}, None, "is its project set"),
         ({"region_name": "RegionThree"}, None, "RegionThree"),
         ({"os_options": {"endpoint_type": "admin"}}, None, "admin"),
     ],
