@@ -74,6 +74,8 @@ def authenticate(credentials: Credentials, timeout: float) -> Token:
     """
     if credentials.embedded_in is not None:
         return _embedded(credentials, credentials.embedded_in, timeout)
+    # A user before the host would be logged by keystoneauth, and Swift would refuse it.
+    credentials = replace(credentials, authurl=public(credentials.authurl))
     if credentials.auth_version == "1":
         return _v1(credentials, timeout)
     return _keystone(credentials, timeout)
@@ -103,7 +105,7 @@ def _v1(credentials: Credentials, timeout: float) -> Token:
         response.read()
     except requests.exceptions.InvalidHeader:
         # Not with its cause: that one quotes the header.
-        raise AuthFailed(f"{public(url)}: a user and a key of v1 have no line breaks") from None
+        raise AuthFailed(f"{url}: a user and a key of v1 have no line breaks") from None
     except NETWORK_ERRORS as error:
         raise _unreachable(url, error) from error
     finally:
@@ -152,8 +154,8 @@ def _explained(url: str, error: Exception) -> Exception:
     if isinstance(error, (exceptions.InvalidResponse, *_GARBAGE)):
         return _no_token(url)
     if isinstance(error, exceptions.EmptyCatalog):
-        return AuthFailed(f"{public(url)} knows no Swift for this token; is its project set?")
-    return AuthFailed(f"{public(url)}: {error}")
+        return AuthFailed(f"{url} knows no Swift for this token; is its project set?")
+    return AuthFailed(f"{url}: {error}")
 
 
 def _token(url: str, value: str, life: float | None) -> Token:
@@ -176,10 +178,9 @@ def _plugin(credentials: Credentials) -> BaseIdentityPlugin:
     options = dict(credentials.os_options)
     project = options.get("project_name") or options.get("tenant_name")
     project_id = options.get("project_id") or options.get("tenant_id")
-    url = public(credentials.authurl)  # keystoneauth logs it
     if credentials.auth_version == "2":
         return v2.Password(
-            url,
+            credentials.authurl,
             username=options.get("username") or credentials.user,
             password=credentials.key,
             tenant_name=project,
@@ -187,7 +188,7 @@ def _plugin(credentials: Credentials) -> BaseIdentityPlugin:
         )
     if any(name.startswith("application_credential") for name in options):
         return v3.ApplicationCredential(
-            url,
+            credentials.authurl,
             options.get("application_credential_secret") or credentials.key or "",
             application_credential_id=options.get("application_credential_id"),
             application_credential_name=options.get("application_credential_name"),
@@ -198,7 +199,7 @@ def _plugin(credentials: Credentials) -> BaseIdentityPlugin:
         )
     user_id = options.get("user_id")
     return v3.Password(
-        url,
+        credentials.authurl,
         password=credentials.key or "",
         user_id=user_id,
         username=None if user_id else options.get("username") or credentials.user,
@@ -229,7 +230,7 @@ def _endpoint(credentials: Credentials, access: AccessInfo) -> str | None:
 
 def _said_no(url: str, status: int | None, retry_after: str | None) -> Exception:
     error = AuthFailed(
-        f"{public(url)} answered {status} to the authentication; Swift was sent nothing",
+        f"{url} answered {status} to the authentication; Swift was sent nothing",
         http_status=status,
     )
     if status in PASSING:
@@ -238,14 +239,14 @@ def _said_no(url: str, status: int | None, retry_after: str | None) -> Exception
 
 
 def _no_token(url: str) -> AuthFailed:
-    return AuthFailed(f"{public(url)} answered without a token; is it an auth URL?")
+    return AuthFailed(f"{url} answered without a token; is it an auth URL?")
 
 
 def _unreachable(url: str, failure: Exception) -> Exception:
     reason = _reason(failure)
     if is_distrust(failure):
-        return AuthFailed(f"{public(url)} is not trusted: {reason}; Swift was sent nothing")
-    return Busy(AuthFailed(f"{public(url)} could not be asked: {reason}; Swift was sent nothing"))
+        return AuthFailed(f"{url} is not trusted: {reason}; Swift was sent nothing")
+    return Busy(AuthFailed(f"{url} could not be asked: {reason}; Swift was sent nothing"))
 
 
 def _reason(failure: Exception) -> str:

@@ -39,6 +39,13 @@ class Cloud:
 
 
 @pytest.fixture(scope="session")
+def swift_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
+    """A Swift that has tempauth, also where the rest of the run has another."""
+    with DevServer.start(tmp_path_factory.mktemp("tempauth")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     with (
         Keystone(tmp_path_factory.mktemp("keystone")) as keystone,

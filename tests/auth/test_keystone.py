@@ -275,3 +275,38 @@ def test_a_token_is_renewed_ahead_of_its_end(
     assert works(files)
     assert len(tokens_seen_by(cloud.swift)) == 2
     assert 401 not in statuses_of(cloud.swift)
+
+
+@pytest.mark.parametrize("seconds", [-7200, 7200], ids=["slow", "fast"])
+def test_a_wrong_clock_costs_no_authentication(
+    make_storage: MakeStorage, cloud: Cloud, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    advance_clock(monkeypatch, seconds)
+    files = make_storage()
+    for _ in range(3):
+        assert works(files)
+    assert len(tokens_seen_by(cloud.swift)) == 1
+    advance_clock(monkeypatch, seconds + 3500)
+    assert works(files)
+    assert len(tokens_seen_by(cloud.swift)) == 2
+    assert 401 not in statuses_of(cloud.swift)
+
+
+@pytest.mark.parametrize("key", [PASSWORD, "not-the-password"], ids=["right", "wrong"])
+def test_what_stands_before_the_host_of_the_auth_url_is_not_told(
+    make_storage: MakeStorage,
+    cloud: Cloud,
+    everything_logged: pytest.LogCaptureFixture,
+    key: str,
+) -> None:
+    files = make_storage(
+        authurl=cloud.keystone.url.replace("://", "://somebody:a-secret@"), key=key
+    )
+    if key == PASSWORD:
+        assert works(files)
+    else:
+        with pytest.raises(AuthFailed, match="401") as caught:
+            files.read("a.txt")
+        assert cloud.keystone.url in str(caught.value)
+        assert_unnamed(caught.value, "a-secret", "somebody")
+    assert_untold(everything_logged, "a-secret", "somebody")

@@ -145,11 +145,11 @@ def test_silence_is_borne_once_inside_a_request(
 def test_silence_ends_with_the_deadline(
     make_storage: MakeStorage, silent: str, version: str
 ) -> None:
-    files = make_storage(authurl=silent, auth_version=version, timeout=4, deadline=0.3)
+    files = make_storage(authurl=silent, auth_version=version, timeout=2, deadline=0.2)
     began = time.monotonic()
     with fails(silent, "in time"):
         files.read("a.txt")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 1.5
 
 
 @every_version
@@ -203,13 +203,13 @@ def test_a_service_that_is_busy_is_asked_again_when_it_says(
     make_storage: MakeStorage, version: str, status: str
 ) -> None:
     busy = answer(status, Retry_After="1")
-    with answering(busy, busy, answer("401 Unauthorized")) as server:
+    with answering(busy, answer("401 Unauthorized")) as server:
         files = make_storage(authurl=server.url, auth_version=version, timeout=5)
         began = time.monotonic()
         with fails(server.url, "401"):
             files.read("a.txt")
-        assert time.monotonic() - began >= 2
-        assert server.connections == 3
+        assert time.monotonic() - began >= 1
+        assert server.connections == 2
 
 
 @every_version
