@@ -79,5 +79,4 @@ def _on_its_own(
     try:
         yield
     finally:
-        del connection.get_auth
         leave_to_us(connection)

@@ -12,7 +12,6 @@ from flask_fs.crypto import AES256FileEncryptor
 from werkzeug.datastructures import FileStorage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from flask import Flask
@@ -104,27 +103,28 @@ def test_either_plugin_reads_what_the_other_wrote(secret: Any) -> None:
     assert secret.read("b") == b"theirs"
 
 
-def forged(secret: Any) -> None:
-    secret.write("a", b"x" * 100)
-    stored = bytearray(secret.backend.read("a"))
-    stored[-1] ^= 1
-    secret.backend.write("a", stored)
-
-
-def opened(secret: Any) -> Iterator[Any]:
+def opened(secret: Any) -> bytes:
     with secret.open("a", "rb") as file:
-        yield file
+        content: bytes = file.read()
+    return content
 
 
 @pytest.mark.parametrize(
     "read",
-    [lambda s: s.read("a"), lambda s: list(s.read_chunks("a")), lambda s: list(opened(s))],
+    [lambda secret: secret.read("a"), lambda secret: list(secret.read_chunks("a", 100)), opened],
     ids=["read", "chunks", "open"],
 )
-def test_a_forged_file_is_refused_and_holds_no_connection(secret: Any, read: Any) -> None:
-    forged(secret)
-    with pytest.raises(InvalidToken):
+@pytest.mark.parametrize("position", [0, -1], ids=["beginning", "end"])
+def test_a_forged_file_is_refused_and_holds_no_connection(
+    secret: Any, read: Any, position: int
+) -> None:
+    secret.write("a", b"x" * 2_000_000)
+    stored = bytearray(secret.backend.read("a"))
+    stored[position] ^= 1
+    secret.backend.write("a", stored)
+    with pytest.raises(InvalidToken) as caught:
         read(secret)
+    assert caught.tb  # While somebody holds the error, with all that its frames hold.
     assert secret.backend.pool.stats().lent == 0
 
 

@@ -117,6 +117,12 @@ def test_an_error_says_what_swift_said(make_files: MakeFiles, swift_faults: Faul
     assert isinstance(error.__cause__, ClientException)
 
 
+def test_a_missing_file_is_a_404_whoever_says_so() -> None:
+    with pytest.raises(ClientException) as caught, twins.as_client_exceptions():
+        raise errors.FileNotFound("it is not there", filename="a")
+    assert caught.value.http_status == 404
+
+
 def test_an_error_survives_pickling(files: Any) -> None:
     files.write("b", "x")
     with pytest.raises(twins.FileNotFound) as caught:

@@ -11,7 +11,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 if TYPE_CHECKING:
-    from flask import Flask
+    from flask import Flask, Response
 
 LONG = os.urandom(3 * 1024 * 1024)
 
@@ -69,9 +69,10 @@ def test_what_is_not_there_is_404(files: Any, app: Flask, name: str) -> None:
     assert app.test_client().get(f"/fs/{files.name}/{name}").status_code == 404
 
 
-def test_a_file_that_goes_between_question_and_answer_is_404(files: Any, app: Flask) -> None:
-    files.write("b", "x")
-    app.add_url_rule("/direct", view_func=lambda: files.backend.serve("a"))
+@pytest.mark.parametrize("name", ["gone.txt", "../other/secret.txt", ""])
+def test_what_flask_fs2_did_not_ask_for_is_404_too(files: Any, app: Flask, name: str) -> None:
+    save(files, "a", b"")
+    app.add_url_rule("/direct", view_func=lambda: files.backend.serve(name))
     assert app.test_client().get("/direct").status_code == 404
 
 
@@ -87,3 +88,20 @@ def test_a_client_that_leaves_gives_the_connection_back(
     body.close()  # type: ignore[attr-defined]  # As servers do (PEP 3333).
     assert files.backend.pool.stats().lent == 0
     assert files.read("a") == LONG
+
+
+def test_a_response_whose_content_was_replaced_gives_the_connection_back(
+    files: Any, app: Flask
+) -> None:
+    url = save(files, "a", LONG)
+    replaced = []
+
+    @app.after_request
+    def replace(response: Response) -> Response:
+        replaced.append(response.response)
+        response.response = [b"something else"]
+        return response
+
+    app.test_client().get(url).close()
+    assert replaced
+    assert files.backend.pool.stats().lent == 0

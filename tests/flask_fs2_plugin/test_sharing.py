@@ -13,7 +13,7 @@ import swiftclient
 from flask import Flask
 
 from flask_fs_swift.flask_fs2 import OpenStackBackend
-from flask_fs_swift.flask_fs2.errors import FileNotFound
+from flask_fs_swift.flask_fs2.errors import AuthFailed, FileNotFound
 
 from .conftest import asked, logins
 
@@ -61,6 +61,34 @@ def test_storages_with_other_pool_settings_have_a_pool_of_their_own(
 ) -> None:
     other: dict[str, Any] = {setting: 3}
     assert make_files(**other).backend.pool is not make_files().backend.pool
+
+
+class Cache(dict[str, str]):
+    """A cache that is equal to others, and has no hash."""
+
+    def set(self, key: str, value: str, timeout: int | None = None) -> None:  # noqa: ARG002
+        self[key] = value
+
+    def delete(self, key: str) -> None:
+        del self[key]
+
+
+def test_storages_with_one_token_cache_have_one_pool(make_files: MakeFiles) -> None:
+    one, equal = Cache(), Cache()
+    assert one == equal
+    pool = make_files(token_cache=one).backend.pool
+    assert make_files(token_cache=one).backend.pool is pool
+    assert make_files(token_cache=equal).backend.pool is not pool
+
+
+def test_a_request_does_not_wait_for_keystone_and_a_job_does(
+    make_files: MakeFiles, app: Flask, swift_faults: Faults
+) -> None:
+    files = make_files()
+    swift_faults.add("status", path="/auth", times=2)
+    with app.test_request_context(), pytest.raises(AuthFailed):
+        files.backend.exists("a")
+    assert not files.backend.exists("a")
 
 
 def test_a_subclass_has_a_pool_of_its_own(make_files: MakeFiles) -> None:
@@ -244,6 +272,20 @@ def test_a_borrowed_connection_retries_and_one_given_back_does_not(
         assert connection.get_object(borrowed.name, "a")[1] == b"x"
     assert connection.retries == 0
     assert connection.authurl is None
+
+
+def test_borrowing_authenticates_once_and_waits_as_long_as_was_set(
+    make_files: MakeFiles, swift_faults: Faults
+) -> None:
+    container = make_files()
+    container.write("a", "x")
+    files = make_files(container=container.name, create_container=False, timeout=17)
+    swift_faults.forget()
+    for _ in range(2):
+        with files.backend._borrow() as connection:
+            connection.head_container(container.name)
+            assert connection.timeout == 17
+    assert logins(swift_faults) == 1
 
 
 def test_the_container_is_made_for_the_first_borrower(borrowed: Any) -> None:

@@ -56,6 +56,13 @@ def test_no_name_reaches_another_container(files: Any, other: Any) -> None:
     assert other.read("secret.txt") == b"not yours"
 
 
+def test_nothing_is_read_for_a_name_that_cannot_be(files: Any) -> None:
+    file = io.BytesIO(b"x")
+    with pytest.raises(InvalidName):
+        files.write("a/../b", file)
+    assert file.tell() == 0
+
+
 def test_an_empty_name_is_not_the_container(files: Any) -> None:
     files.write("a", "x")
     assert not files.exists("")
