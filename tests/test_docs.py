@@ -155,6 +155,11 @@ def test_configuration_of_others_is_python(block: Block) -> None:
     block.run({})
 
 
+def environment_without_flask() -> dict[str, str]:
+    others = {name: value for name, value in os.environ.items() if name[:6] != "FLASK_"}
+    return {**others, "PYTHONPATH": str(ROOT)}
+
+
 @pytest.mark.parametrize("page", WITH_TESTS)
 def test_a_pages_tests_pass(page: str, environment: Path) -> None:
     for block in blocks_of(page):
@@ -168,7 +173,7 @@ def test_a_pages_tests_pass(page: str, environment: Path) -> None:
         stderr=subprocess.STDOUT,
         text=True,
         check=False,
-        env={name: value for name, value in os.environ.items() if name[:6] != "FLASK_"},
+        env=environment_without_flask(),
     )
     assert ended.returncode == 0, ended.stdout
     assert f"{written} passed" in ended.stdout
