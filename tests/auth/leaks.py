@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pytest
 
+_TELLING = 16  # characters; so much of a token swiftclient would log if it were let
+
 
 def assert_untold(caplog: pytest.LogCaptureFixture, *secrets: str) -> None:
     """Fail if a secret is in a record of any logger, or in what a handler makes of one."""
@@ -29,4 +31,4 @@ def loggers(caplog: pytest.LogCaptureFixture) -> set[str]:
 def _search(text: str, secrets: tuple[str, ...]) -> None:
     for secret in secrets:
         assert secret, "an empty secret would be found anywhere"
-        assert secret not in text
+        assert secret[:_TELLING] not in text
