@@ -53,8 +53,10 @@ class Backend(Protocol):
         :raises FileNotFound: there is no such object.
         """
 
-    def list(self, prefix: str, delimiter: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, delimiter: str, after: str) -> Iterator[ObjectInfo]:
         """Yield the objects whose names begin with ``prefix``, in byte order of their names.
+
+        Only those that come after ``after`` in that order.
 
         Names that have ``delimiter`` after the prefix are rolled up into one entry
         (``is_prefix``) for all that are the same up to it.

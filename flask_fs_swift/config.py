@@ -119,8 +119,8 @@ def read_settings(config: Mapping[str, object], name: str, instance_path: str) -
     :raises ConfigError: see the module; nothing was connected.
     """
     own = f"{name.upper()}_FS_"
-    backend_key = f"{own}BACKEND" if f"{own}BACKEND" in config else "FS_BACKEND"
-    backend = _choice(*BACKENDS)(backend_key, config.get(backend_key, "swift"))
+    backend_key = f"{own}BACKEND" if config.get(f"{own}BACKEND") else "FS_BACKEND"
+    backend = _choice(*BACKENDS)(backend_key, config.get(backend_key) or "swift")
     return _Reader(config, (own, f"FS_{backend.upper()}_")).storage(name, backend, instance_path)
 
 

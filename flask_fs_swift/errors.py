@@ -139,7 +139,7 @@ class ContainerNotFound(SwiftError):
 
 
 class AuthFailed(SwiftError):
-    """Authentication said no, or could not be asked. Swift was sent nothing, or refused it."""
+    """Authentication said no, or could not be asked, or Swift refuses its tokens."""
 
 
 class Forbidden(SwiftError):
@@ -172,11 +172,5 @@ class StreamBroken(FSError):
         self.expected = expected
 
 
-class RangeNotSatisfiable(FSError):
-    """The object ends before the asked range begins."""
-
-    http_status = 416
-
-
 class PoolExhaustedError(FSError, TimeoutError):
-    """No connection came free in time. Swift was sent nothing."""
+    """No connection came free in time. This attempt was not sent."""

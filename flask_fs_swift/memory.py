@@ -105,15 +105,17 @@ class MemoryBackend:
                 info = replace(stored.info, metadata=metadata, modified=_now())
                 self._objects[name] = replace(stored, info=info)
 
-    def list(self, prefix: str, delimiter: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, delimiter: str, after: str) -> Iterator[ObjectInfo]:
         """Yield what there is at this moment."""
         check_prefix(prefix)
         check_prefix(delimiter, "delimiter")
+        check_prefix(after, "name to list after")
         with self._lock:
             names = [name for name in self._objects if self._alive(name) is not None]
             infos = {name: self._objects[name].info for name in names}
         chosen = sorted((name for name in infos if name.startswith(prefix)), key=str.encode)
-        return _rolled_up([infos[name] for name in chosen], prefix, delimiter)
+        rolled_up = _rolled_up([infos[name] for name in chosen], prefix, delimiter)
+        return (info for info in rolled_up if info.name.encode() > after.encode())
 
     def close(self) -> None:
         """Forget everything."""

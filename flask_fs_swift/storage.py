@@ -20,7 +20,13 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.utils import secure_filename
 
 from .content import take
-from .errors import ConfigError, FileNotFound, OperationNotSupported, UnauthorizedFileType
+from .errors import (
+    ConfigError,
+    FileNotFound,
+    InvalidName,
+    OperationNotSupported,
+    UnauthorizedFileType,
+)
 from .names import check_header, check_name
 from .objects import Event, Headers, tell
 from .presets import DEFAULTS, Extensions, is_allowed
@@ -167,7 +173,7 @@ class Storage:
         open.
 
         :raises UnauthorizedFileType: the extension is not allowed, or is denied.
-        :raises ValueError: there is no name.
+        :raises InvalidName: there is no name.
         :raises FSError: as ``write``.
         """
         uploaded = file_or_wfs.filename if isinstance(file_or_wfs, FileStorage) else None
@@ -363,24 +369,35 @@ class Storage:
             described["checksum"] = info.checksum
         return described
 
-    def list_files(self, prefix: str | None = None, delimiter: str | None = None) -> Iterator[str]:
+    def list_files(
+        self,
+        prefix: str | None = None,
+        delimiter: str | None = None,
+        *,
+        after: str | None = None,
+    ) -> Iterator[str]:
         """Yield the names of all files, lazily, in byte order.
 
         :param prefix: only names that begin with it.
         :param delimiter: yield once, up to and with the delimiter, what has it after the
             prefix: ``list_files("a/", "/")`` lists one folder.
+        :param after: only names that come after this one, to go on where a page ended.
         """
-        return (info.name for info in self.list_infos(prefix, delimiter))
+        return (info.name for info in self.list_infos(prefix, delimiter, after=after))
 
     def list_infos(
-        self, prefix: str | None = None, delimiter: str | None = None
+        self,
+        prefix: str | None = None,
+        delimiter: str | None = None,
+        *,
+        after: str | None = None,
     ) -> Iterator[ObjectInfo]:
         """Yield the description of all files, as ``list_files``, at no further request.
 
         Listings have no user metadata. They may lag behind writes by seconds.
         """
         mount = self._mount()
-        return self._listed(mount, mount.backend.list(prefix or "", delimiter or ""))
+        return self._listed(mount, mount.backend.list(prefix or "", delimiter or "", after or ""))
 
     def _listed(self, mount: Mount, infos: Iterator[ObjectInfo]) -> Iterator[ObjectInfo]:
         with self._observed(mount, "list"):
@@ -479,7 +496,7 @@ def _safe_name(uploaded: str) -> str:
     safe = secure_filename(stem) or (secrets.token_hex(8) if uploaded else "")
     suffix = secure_filename(extension).lower()
     if not safe:
-        raise ValueError("the upload has no file name; give one to save()")
+        raise InvalidName("the upload has no file name; give one to save()", filename=uploaded)
     return f"{safe}.{suffix}" if suffix else safe
 
 

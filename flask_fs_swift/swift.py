@@ -117,17 +117,17 @@ class SwiftBackend:
         """Set some of an object's user metadata. Two requests: a POST replaces everything."""
         self._container.update_metadata(name, fields)
 
-    def list(self, prefix: str, delimiter: str) -> Iterator[ObjectInfo]:
+    def list(self, prefix: str, delimiter: str, after: str) -> Iterator[ObjectInfo]:
         """Yield what is there page by page, one request each; no connection in between.
 
         Pages are asked for until one is empty: some servers return short ones.
         """
         check_prefix(prefix)
         check_prefix(delimiter, "delimiter")
-        return self._pages(prefix, delimiter)
+        check_prefix(after, "name to list after")
+        return self._pages(prefix, delimiter, after)
 
-    def _pages(self, prefix: str, delimiter: str) -> Iterator[ObjectInfo]:
-        marker = ""
+    def _pages(self, prefix: str, delimiter: str, marker: str) -> Iterator[ObjectInfo]:
         while page := self._container.page(marker, prefix=prefix, delimiter=delimiter):
             yield from page
             if page[-1].name.encode() <= marker.encode():

@@ -360,6 +360,16 @@ def test_a_prefix_selects_and_a_delimiter_rolls_up(files: Storage) -> None:
     assert list(files.list_files(prefix="zzz")) == []
 
 
+def test_a_listing_can_go_on_after_a_name(files: Storage) -> None:
+    for name in ("a", "b/1", "b/2", "b0", "ü"):
+        files.write(name, b"")
+    assert list(files.list_files(after="b/1")) == ["b/2", "b0", "ü"]
+    assert list(files.list_files(after="aa")) == ["b/1", "b/2", "b0", "ü"]
+    assert list(files.list_files("b", after="b/2")) == ["b0"]
+    assert list(files.list_files(delimiter="/", after="b/")) == ["b0", "ü"]
+    assert list(files.list_files(after="ü")) == []
+
+
 def test_a_listing_describes_what_it_lists(files: Storage) -> None:
     files.write("a.txt", b"content")
     (info,) = files.list_infos()

@@ -26,6 +26,7 @@ from flask_fs_swift import (
     FileExists,
     FileNotFound,
     FSError,
+    InvalidName,
     OperationNotSupported,
     Storage,
     SwiftBackend,
@@ -230,7 +231,7 @@ def test_an_uploaded_file_gets_a_safe_name() -> None:
         assert files.save(upload("C:\\evil\\x.txt")) == "Cevilx.txt"
         assert re.fullmatch(r"[0-9a-f]{16}\.pdf", files.save(upload("报告.pdf")))
         for name in (None, ""):
-            with pytest.raises(ValueError, match="no file name"):
+            with pytest.raises(InvalidName, match="no file name"):
                 files.save(upload(name))
 
 

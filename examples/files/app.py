@@ -11,7 +11,7 @@ It has no accounts: whoever reaches it can read and delete everything.
 from __future__ import annotations
 
 from http import HTTPStatus
-from itertools import dropwhile, islice
+from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
@@ -170,9 +170,7 @@ def page(folder: str, after: str = "", problems: list[str] | None = None) -> str
 
     :param after: the last name of the page before.
     """
-    entries = dropwhile(
-        lambda info: info.name.encode() <= after.encode(), files.list_infos(folder, "/")
-    )
+    entries = files.list_infos(folder, "/", after=after)
     shown = list(islice(entries, PAGE))
     more = shown[-1].name if next(entries, None) else None
     return render_template(

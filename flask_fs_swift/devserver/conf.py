@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Sections = dict[str, dict[str, str]]
 
 #: Holds settings as JSON. Command lines can be read by every user of a machine.
-SETTINGS_VARIABLE = "FLASK_FS_SWIFT_DEVSERVER_SETTINGS"
+SETTINGS_VARIABLE = "DEVSERVER_SETTINGS"
 KEYSTONE_DEFAULTS = {
     "keystone.url": "http://127.0.0.1:5000",
     "keystone.user": "swift",

@@ -33,30 +33,30 @@ class Fault:
 
     Without asking Swift:
 
-    ``status``         answer ``status`` with ``headers`` and ``body``; with ``drain`` the
-                       request's body is read first
-    ``unauthorized``   answer 401
-    ``reset``          read ``bytes`` of the request's body, then reset the TCP connection
-    ``hang``           never answer; the connection is reset after ``seconds`` (an hour)
+    - ``status``: answer ``status`` with ``headers`` and ``body``; with ``drain`` the
+      request's body is read first.
+    - ``unauthorized``: answer 401.
+    - ``reset``: read ``bytes`` of the request's body, then reset the TCP connection.
+    - ``hang``: never answer; the connection is reset after ``seconds`` (an hour).
 
     Swift does the work, and the client is not told:
 
-    ``after_status``   answer ``status`` in place of Swift's answer
-    ``after_reset``    reset the TCP connection in place of Swift's answer
+    - ``after_status``: answer ``status`` in place of Swift's answer.
+    - ``after_reset``: reset the TCP connection in place of Swift's answer.
 
     Swift's answer, late or in part:
 
-    ``delay``          wait ``seconds`` (1) before Swift is asked
-    ``stall``          send ``bytes`` of the body, wait ``seconds`` (1), go on
-    ``truncate``       send ``bytes`` of the body, close the connection
-    ``reset_body``     send ``bytes`` of the body, reset the TCP connection
+    - ``delay``: wait ``seconds`` (1) before Swift is asked.
+    - ``stall``: send ``bytes`` of the body, wait ``seconds`` (1), go on.
+    - ``truncate``: send ``bytes`` of the body, close the connection.
+    - ``reset_body``: send ``bytes`` of the body, reset the TCP connection.
 
     Swift's answer, or its knowledge, falsified:
 
-    ``etag``           the answer has ``value`` for an ETag
-    ``corrupt``        one bit of the answer's body is flipped, in the byte at ``offset``
-    ``corrupt_upload`` one bit of the request's body is flipped, in the byte at ``offset``
-    ``stale_listing``  a JSON listing lacks the entries called ``names``
+    - ``etag``: the answer has ``value`` for an ETag.
+    - ``corrupt``: one bit of the answer's body is flipped, in the byte at ``offset``.
+    - ``corrupt_upload``: one bit of the request's body is flipped, likewise.
+    - ``stale_listing``: a JSON listing lacks the entries called ``names``.
 
     A body that ends before ``bytes`` or ``offset`` is left as it is.
 

@@ -163,7 +163,7 @@ class OpenStackBackend(BaseBackend):  # type: ignore[misc]
     def list_files(self) -> Iterator[str]:
         """Yield all names, lazily, in byte order."""
         with as_client_exceptions():
-            for info in self._objects.list("", ""):
+            for info in self._objects.list("", "", ""):
                 yield info.name
 
     @as_client_exceptions()
@@ -205,7 +205,7 @@ class OpenStackBackend(BaseBackend):  # type: ignore[misc]
         """Remove an object, and everything in the folder of that name, at all levels."""
         self._objects.delete(filename)
         folder = filename if filename.endswith("/") else f"{filename}/"
-        for info in self._objects.list(folder, ""):
+        for info in self._objects.list(folder, "", ""):
             self._objects.delete(info.name)
 
     @as_client_exceptions()
