@@ -105,7 +105,7 @@ def _v1(credentials: Credentials, timeout: float) -> Token:
         response.read()
     except requests.exceptions.InvalidHeader:
         # Not with its cause: that one quotes the header.
-        raise AuthFailed(f"{url}: a user or key of v1 has no line break, and no space first") from None
+        raise AuthFailed(f"{url}: v1 keys have no line breaks, and begin with no space") from None
     except NETWORK_ERRORS as error:
         raise _unreachable(url, error) from error
     finally:
