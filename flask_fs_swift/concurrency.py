@@ -16,6 +16,7 @@ switch greenlets, so a greenlet never meets one that is taken by its own thread.
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import threading
 import time
@@ -56,6 +57,16 @@ def pause(seconds: float) -> None:
         new_wakeup().wait(seconds)
 
 
+def socket_home() -> object:
+    """Return the only place where a socket that is opened here can be used; None: anywhere.
+
+    gevent's sockets wait below the hub of the thread that opened them, and below no other.
+    """
+    if not socket.socket.__module__.startswith("gevent"):
+        return None
+    return sys.modules["gevent.hub"].get_hub()
+
+
 def _native(module: str, name: str) -> Any:
     monkey = sys.modules.get("gevent.monkey")
     if monkey is None:
@@ -64,6 +75,7 @@ def _native(module: str, name: str) -> Any:
 
 
 _native_lock: Callable[[], _thread.LockType] = _native("_thread", "allocate_lock")
+_native_rlock: Callable[[], threading.RLock] = _native("_thread", "RLock")
 
 
 def _running_hub() -> Hub | None:
@@ -98,72 +110,62 @@ class _GreenletWakeup:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._lock = _native_lock()
-        # Guarded by _lock: whether somebody woke us, and the loop's watcher while we wait.
+        # The waker sets the first and looks at the second, the waiter the other way
+        # round: at least one of them sees what the other did.
         self._woken = False
         self._watcher: Any = None
+        # Held while a watcher is signalled, so that it is not closed meanwhile. Re-entrant,
+        # because the waker may be a finaliser that interrupts the waiter.
+        self._lock = _native_rlock()
 
     def wait(self, timeout: float) -> bool:
         waiter = sys.modules["gevent.hub"].Waiter(self._hub)
-        timer = self._hub.loop.timer(max(timeout, 0))
-        try:
-            if not self._listen(waiter):
-                timer.start(waiter.switch, None)
-                waiter.get()
-        finally:
-            timer.close()
-            self._stop_listening()
+        loop: Any = self._hub.loop
+        with loop.timer(max(timeout, 0)) as timer, loop.async_() as watcher:
+            # The loop's clock stands still while greenlets run, and they may run long.
+            timer.start(waiter.switch, None, update=True)
+            watcher.start(waiter.switch, None)
+            self._watcher = watcher
+            try:
+                if not self._woken:
+                    waiter.get()
+            finally:
+                with self._lock:
+                    self._watcher = None
         return self._woken
 
-    def _listen(self, waiter: Any) -> bool:
-        with self._lock:
-            if not self._woken:
-                self._watcher = self._hub.loop.async_()
-                self._watcher.start(waiter.switch, None)
-            return self._woken
-
-    def _stop_listening(self) -> None:
-        with self._lock:
-            watcher, self._watcher = self._watcher, None
-        if watcher is not None:
-            watcher.close()
-
     def wake(self) -> None:
+        self._woken = True
         with self._lock:
-            self._woken = True
             if self._watcher is not None:
                 self._watcher.send()
 
 
 class Latch:
-    """Something that happens once, for any number of waiters of any kind."""
+    """Something that happens once, for any number of waiters of any kind.
+
+    Needs no lock, so finalisers may open it: who opens it sets ``_is_open`` and looks at
+    ``_waiting``, who waits does it the other way round, so one of them sees the other.
+    """
 
     def __init__(self) -> None:
-        self._lock = new_lock()
-        self._is_open = False  # Guarded by _lock, like the list below.
+        self._is_open = False
         self._waiting: list[Wakeup] = []
 
     def open(self) -> None:
         """Let everybody through, now and later."""
-        with self._lock:
-            self._is_open = True
-            waiting, self._waiting = self._waiting, []
-        for wakeup in waiting:
+        self._is_open = True
+        for wakeup in self._waiting.copy():
             wakeup.wake()
 
     def wait(self, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds; tell whether it is open."""
         wakeup = new_wakeup()
-        with self._lock:
-            if self._is_open:
-                return True
-            self._waiting.append(wakeup)
+        self._waiting.append(wakeup)
         try:
-            return wakeup.wait(timeout)
+            return self._is_open or wakeup.wait(timeout)
         finally:
-            with self._lock:
-                if wakeup in self._waiting:
-                    self._waiting.remove(wakeup)
+            self._waiting.remove(wakeup)
 
 
 class Deadline:

@@ -1,9 +1,11 @@
 """One token per login and process: obtain it once, share it, renew it.
 
-However many connections ask, one of them authenticates and the others wait for its
-token (*single flight*). A token is renewed ahead of its end by one caller while the
-others still use it, and on a 401 by the first who meets it. Processes can share a
-token through a cache; a cache that fails costs an authentication, never an operation.
+However many connections ask, one of them authenticates and the others wait for what
+comes of it (*single flight*): its token, or its failure. After a failure that may pass,
+those who can wait pause, each at their own pace, and then one of them leads again. A
+token is renewed ahead of its end by one caller while the others still use it, and on a
+401 by the first who meets it. Processes can share a token through a cache; a cache that
+fails costs an authentication, never an operation.
 
 State, guarded by ``_lock``: ``_token``, the newest one; ``_flight``, open while somebody
 authenticates. Nobody asks anybody anything while the lock is held.
@@ -11,12 +13,13 @@ authenticates. Nobody asks anybody anything while the lock is held.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import logging
 import time
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from .auth import Busy, Token, authenticate, public
 from .concurrency import Deadline, Latch, forget_after_fork, new_lock
@@ -30,10 +33,19 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+E = TypeVar("E", bound=Exception)
+
 #: Seconds before a token's end at which it is renewed, unless it lives shorter than that.
 AHEAD = 300.0
 #: Seconds to leave Keystone alone after it failed to renew a token that is still good.
 RESPITE = 10.0
+
+
+class _Flight(Latch):
+    """One authentication, open once it has ended."""
+
+    #: Why there is no token; set before it opens. None also where the leader was killed.
+    failure: AuthFailed | Busy | None = None
 
 
 class Login:
@@ -64,7 +76,7 @@ class Login:
     def after_fork(self) -> None:
         """Forget who was authenticating: it was the parent."""
         self._lock = new_lock()
-        self._flight: Latch | None = None
+        self._flight: _Flight | None = None
 
     def token(self, deadline: Deadline) -> Token:
         """Return a token that is good as far as we know.
@@ -72,6 +84,7 @@ class Login:
         :raises AuthFailed: the credentials were refused, or the service could not be
             asked. Swift was sent nothing.
         """
+        attempts = None
         while True:
             now = time.time()
             with self._lock:
@@ -80,12 +93,17 @@ class Login:
                 flight, leads = self._flight, False
                 if token is None or not good or token.is_due(now):
                     leads = flight is None
-                    flight = self._flight = flight or Latch()
-            if leads and flight is not None:
-                return self._lead(flight, deadline, fallback=token if good else None)
-            if token is not None and good:
+                    flight = self._flight = flight or _Flight()
+            if token is not None and good and not leads:
                 return token
-            self._wait_for(flight, deadline)
+            attempts = attempts or Attempts(self._persistence, deadline)
+            try:
+                if leads and flight is not None:
+                    return self._lead(flight, fallback=token if good else None)
+                self._wait_for(flight, deadline)
+            except Busy as busy:
+                if not self._patient() or not attempts.again(busy.retry_after):
+                    raise _own(busy.error) from busy.__cause__
 
     def refused(self, token: Token) -> None:
         """Take note that Swift refused a token: the next caller renews it."""
@@ -96,18 +114,28 @@ class Login:
         if is_ours:
             self._cache.forget(token)
 
-    def _wait_for(self, flight: Latch | None, deadline: Deadline) -> None:
-        remaining = deadline.remaining()
-        if flight is not None and not (remaining and flight.wait(remaining)):
-            raise AuthFailed(f"{self._where()} did not answer in time; Swift was sent nothing")
+    def _wait_for(self, flight: _Flight | None, deadline: Deadline) -> None:
+        """Return when a flight has ended.
 
-    def _lead(self, flight: Latch, deadline: Deadline, fallback: Token | None) -> Token:
-        """Obtain a token for everybody who waits at the latch."""
+        :raises Busy: it failed in a way that may pass.
+        :raises AuthFailed: the credentials were refused, or the time is over.
+        """
+        if flight is None:
+            return
+        remaining = deadline.remaining()
+        if not (remaining and flight.wait(remaining)):
+            raise AuthFailed(f"{self._where()} did not answer in time; Swift was sent nothing")
+        if flight.failure is not None:
+            raise _own(flight.failure)
+
+    def _lead(self, flight: _Flight, fallback: Token | None) -> Token:
+        """Obtain a token for everybody who waits for the flight."""
         token = None
         try:
-            token = self._obtain(deadline, patient=fallback is None)
-        except AuthFailed as error:
+            token = self._obtain()
+        except (AuthFailed, Busy) as error:
             if fallback is None:
+                flight.failure = _own(error)
                 raise
             logger.warning("the token could not be renewed ahead of its end: %s", error)
             token = replace(fallback, renew_from=time.time() + RESPITE)
@@ -119,24 +147,23 @@ class Login:
             flight.open()
         return token
 
-    def _obtain(self, deadline: Deadline, *, patient: bool) -> Token:
+    def _obtain(self) -> Token:
         shared = self._cache.get()
         if shared is not None and not shared.is_due(time.time()):
             return shared
-        attempts = Attempts(self._persistence, deadline)
-        while True:
-            try:
-                token = _ahead(authenticate(self._credentials, self._timeout))
-            except Busy as busy:
-                may_wait = patient and self._patient()
-                if not may_wait or not attempts.again(busy.retry_after):
-                    raise busy.error from busy.__cause__
-            else:
-                self._cache.put(token)
-                return token
+        token = _ahead(authenticate(self._credentials, self._timeout))
+        self._cache.put(token)
+        return token
 
     def _where(self) -> str:
         return public(self._credentials.authurl)
+
+
+def _own(error: E) -> E:
+    """Return an equal exception: each thread raises its own, because raising marks it."""
+    own = copy.copy(error)
+    own.__cause__ = error.__cause__
+    return own
 
 
 def _ahead(token: Token) -> Token:

@@ -9,9 +9,12 @@ A *slot* is the right to have a connection, idle or lent. A borrower who finds n
 free waits in line, with a wake-up of its own; a slot that comes free is handed to the
 first in line directly, and passed on if that one has left meanwhile.
 
+gevent's sockets work in one thread only, their *home*. A connection whose home is
+another one than its borrower's is closed, and a new one opened in its slot.
+
 State, guarded by ``_lock``:
 
-``_idle``     connections nobody has; the last one in is the first one out.
+``_idle``     slots whose connections nobody has; the last one in is the first one out.
 ``_lent``     how many slots borrowers have.
 ``_waiting``  who waits, first come first.
 
@@ -36,7 +39,14 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from .concurrency import Latch, Wakeup, forget_after_fork, new_lock, new_wakeup
+from .concurrency import (
+    Latch,
+    Wakeup,
+    forget_after_fork,
+    new_lock,
+    new_wakeup,
+    socket_home,
+)
 from .errors import FSError, PoolExhaustedError
 from .objects import Event, tell
 
@@ -67,7 +77,7 @@ class PoolStats:
     waiting: int
     #: Connections made.
     opened: int
-    #: Connections thrown away, because they broke or might have.
+    #: Connections thrown away, because they broke or might have, or had another home.
     discarded: int
     #: Of those, the ones whose borrower dropped them without giving them back.
     reclaimed: int
@@ -81,18 +91,43 @@ class _Fate(Enum):
     RECLAIMED = auto()
 
 
+class _Slot:
+    """The right to have a connection, and the connection once it was made.
+
+    Lives until its connection is closed, or its process ends.
+    """
+
+    __slots__ = ("connection", "generation", "home")
+
+    def __init__(self, generation: int, home: object) -> None:
+        self.connection: Connection | None = None
+        #: The fork that it belongs to.
+        self.generation = generation
+        #: Where its connection's socket works; see :func:`.concurrency.socket_home`.
+        self.home = home
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        connection, self.connection = self.connection, None
+        try:
+            if connection is not None:
+                connection.close()
+        except Exception:  # A socket that cannot be closed properly is gone all the same.
+            logger.exception("a connection failed while it was closed")
+
+
 class Checkout:
     """One connection, and the slot it fills, in the hands of one borrower.
 
     Lasts until ``checkin`` or ``discard``; what is called after that does nothing.
     """
 
-    __slots__ = ("_generation", "_pool", "_settled", "connection")
+    __slots__ = ("_pool", "_settled", "_slot", "connection")
 
-    def __init__(self, pool: Pool, generation: int, connection: Connection) -> None:
+    def __init__(self, pool: Pool, slot: _Slot, connection: Connection) -> None:
         self.connection = connection
         self._pool = pool
-        self._generation = generation
+        self._slot = slot
         self._settled = False
 
     def checkin(self) -> None:
@@ -109,19 +144,18 @@ class Checkout:
     def _settle(self, fate: _Fate) -> None:
         if not self._settled:
             self._settled = True
-            self._pool._take_back(self.connection, self._generation, fate)  # noqa: SLF001
+            self._pool._take_back(self._slot, fate)  # noqa: SLF001
 
 
 class _Waiter:
     """A borrower in line."""
 
-    __slots__ = ("connection", "granted", "wakeup")
+    __slots__ = ("slot", "wakeup")
 
     def __init__(self) -> None:
         self.wakeup: Wakeup = new_wakeup()
-        # Guarded by the pool's lock: whether a slot is this waiter's, and what is in it.
-        self.granted = False
-        self.connection: Connection | None = None
+        #: What the waiter was handed. Guarded by the pool's lock.
+        self.slot: _Slot | None = None
 
 
 class Pool:
@@ -154,14 +188,14 @@ class Pool:
     def _start_empty(self) -> None:
         self._lock = new_lock()
         # Guarded by _lock, all of these; the module says what the first three mean.
-        self._idle: list[Connection] = []
+        self._idle: list[_Slot] = []
         self._lent = 0
         self._waiting: deque[_Waiter] = deque()
         self._closing: Latch | None = None  # Open once nothing is lent any more.
         self._opened = 0
         self._fates: Counter[_Fate] = Counter()
-        # Needs no lock: slots that came back, with what is in them.
-        self._returned: deque[tuple[Connection | None, _Fate]] = deque()
+        # Needs no lock: slots that came back.
+        self._returned: deque[tuple[_Slot, _Fate]] = deque()
 
     def checkout(self, timeout: float | None = None) -> Checkout:
         """Borrow a connection, waiting in line for it if need be.
@@ -169,21 +203,23 @@ class Pool:
         :param timeout: seconds; the pool's own by default, and never longer than that.
         :raises PoolExhaustedError: none came free in time; Swift was sent nothing.
         """
-        waiter = connection = None
+        home = socket_home()
+        waiter = slot = None
         with self._lock:
-            self._refuse_if_closed()
-            if self._lent < self.size:
+            is_closed = self._closing is not None
+            if not is_closed and self._lent < self.size:
+                slot = self._choose(home)
                 self._lent += 1
-                connection = self._idle.pop() if self._idle else None
-            else:
+            elif not is_closed:
                 waiter = _Waiter()
                 self._waiting.append(waiter)
         self._settle()
+        waited = 0.0
         if waiter is not None:
-            connection = self._wait_in_line(waiter, self._patience(timeout))
-        elif self._on_event is not None:
-            self._tell("ok", 0.0)
-        return self._fill(connection)
+            waited, slot = self._wait_in_line(waiter, self._patience(timeout))
+        if slot is None:
+            raise FSError("this storage was closed with its application; Swift was sent nothing")
+        return self._lend(slot, home, waited)
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -231,13 +267,13 @@ class Pool:
         self._settle()
         for waiter in waiting:
             waiter.wakeup.wake()
-        for connection in idle:
-            _close(connection)
+        for slot in idle:
+            slot.close()
         return nothing_lent or closing.wait(timeout)
 
     def after_fork(self) -> None:
         """Forget the parent's connections, borrowers and waiters."""
-        _inherited.extend(self._idle)
+        _inherited.extend((self._idle, self._returned))
         self._generation += 1
         self._start_empty()
 
@@ -251,68 +287,83 @@ class Pool:
 
     # Taking.
 
-    def _refuse_if_closed(self) -> None:
-        if self._closing is not None:
-            raise FSError("this storage was closed with its application; Swift was sent nothing")
+    def _choose(self, home: object) -> _Slot:
+        """Choose a slot, under the lock, when one is free: best one that can be used as it is."""
+        for index in reversed(range(len(self._idle))):
+            if self._idle[index].home is home:
+                return self._idle.pop(index)
+        if len(self._idle) + self._lent < self.size:
+            return _Slot(self._generation, home)
+        return self._idle.pop(0)
 
     def _patience(self, timeout: float | None) -> float:
         return self.timeout if timeout is None else min(timeout, self.timeout)
 
-    def _wait_in_line(self, waiter: _Waiter, patience: float) -> Connection | None:
+    def _wait_in_line(self, waiter: _Waiter, patience: float) -> tuple[float, _Slot | None]:
+        """Return the seconds waited and the slot got; None where the pool was closed."""
         began = time.monotonic()
         try:
             waiter.wakeup.wait(patience)
         except BaseException:
-            if self._leave_line(waiter):
-                self._give_back(waiter.connection, _Fate.KEPT)
+            slot = self._leave_line(waiter)
+            if slot is not None:
+                self._give_back(slot, _Fate.KEPT)
             raise
-        granted = self._leave_line(waiter)
+        slot = self._leave_line(waiter)
         waited = time.monotonic() - began
-        if granted:
-            self._tell("ok", waited)
-            return waiter.connection
-        self._refuse_if_closed()
-        self._tell(PoolExhaustedError.__name__, waited)
-        raise PoolExhaustedError(
-            f"no connection came free within {waited:.1f} s; a stream that is kept open holds "
-            f"one: {self!r}"
-        )
+        if slot is None and self._closing is None:
+            self._tell(PoolExhaustedError.__name__, waited)
+            raise PoolExhaustedError(
+                f"no connection came free within {waited:.1f} s; a stream that is kept open "
+                f"holds one: {self!r}"
+            )
+        return waited, slot
 
-    def _leave_line(self, waiter: _Waiter) -> bool:
-        """Take a waiter out of the line; tell whether it was given a slot before that."""
+    def _leave_line(self, waiter: _Waiter) -> _Slot | None:
+        """Take a waiter out of the line; return the slot that it was handed before that."""
         with self._lock:
-            if not waiter.granted and waiter in self._waiting:
+            if waiter.slot is None and waiter in self._waiting:
                 self._waiting.remove(waiter)
         self._settle()
-        return waiter.granted
+        return waiter.slot
 
-    def _fill(self, connection: Connection | None) -> Checkout:
-        """Put a connection into a slot that is ours."""
-        if connection is None:
-            try:
-                connection = self._open_connection()
-            except BaseException:
-                self._give_back(None, _Fate.KEPT)
-                raise
+    def _lend(self, slot: _Slot, home: object, waited: float) -> Checkout:
+        """Put a connection into a slot that is ours, if it has none that we can use."""
+        try:
+            if slot.home is not home:
+                self._rehome(slot, home)
+            if slot.connection is None:
+                slot.connection = self._open_connection()
+                with self._lock:
+                    self._opened += 1
+                self._settle()
+            self._tell("ok", waited)
+        except BaseException:
+            self._give_back(slot, _Fate.KEPT)
+            raise
+        return Checkout(self, slot, slot.connection)
+
+    def _rehome(self, slot: _Slot, home: object) -> None:
+        if slot.connection is not None:
+            slot.close()
             with self._lock:
-                self._opened += 1
+                self._fates[_Fate.DISCARDED] += 1
             self._settle()
-        return Checkout(self, self._generation, connection)
+        slot.home = home
 
     # Giving back. All of it may run in a finaliser.
 
-    def _take_back(self, connection: Connection, generation: int, fate: _Fate) -> None:
-        if generation != self._generation:
-            _inherited.append(connection)
-        elif fate is _Fate.KEPT:
-            self._give_back(connection, fate)
-        else:
+    def _take_back(self, slot: _Slot, fate: _Fate) -> None:
+        if fate is not _Fate.KEPT and slot.generation == self._generation:
             # First the socket, then the slot: never more sockets than slots.
-            _close(connection)
-            self._give_back(None, fate)
+            slot.close()
+        self._give_back(slot, fate)
 
-    def _give_back(self, connection: Connection | None, fate: _Fate) -> None:
-        self._returned.append((connection, fate))
+    def _give_back(self, slot: _Slot, fate: _Fate) -> None:
+        if slot.generation != self._generation:
+            _inherited.append(slot)
+            return
+        self._returned.append((slot, fate))
         self._settle()
 
     def _settle(self) -> None:
@@ -323,35 +374,28 @@ class Pool:
                 self._lock.release()
             for waiter in to_wake:
                 waiter.wakeup.wake()
-            for connection in to_close:
-                _close(connection)
+            for slot in to_close:
+                slot.close()
             if self._closing is not None and not self._lent:
                 self._closing.open()
 
-    def _take_in(self) -> tuple[list[_Waiter], list[Connection]]:
+    def _take_in(self) -> tuple[list[_Waiter], list[_Slot]]:
         """Decide, under the lock, who gets what came back."""
         to_wake: list[_Waiter] = []
-        to_close: list[Connection] = []
+        to_close: list[_Slot] = []
         while self._returned:
-            connection, fate = self._returned.popleft()
+            slot, fate = self._returned.popleft()
             self._fates[fate] += 1
             if self._waiting:
                 waiter = self._waiting.popleft()
-                waiter.granted, waiter.connection = True, connection
+                waiter.slot = slot
                 to_wake.append(waiter)
                 continue
             self._lent -= 1
-            if connection is not None:
-                (self._idle if self._closing is None else to_close).append(connection)
+            if slot.connection is not None:
+                (self._idle if self._closing is None else to_close).append(slot)
         return to_wake, to_close
 
     def _tell(self, outcome: str, waited: float) -> None:
         if self._on_event is not None:
             tell(self._on_event, Event("checkout", self.name, 0, waited, outcome))
-
-
-def _close(connection: Connection) -> None:
-    try:
-        connection.close()
-    except Exception:  # A socket that cannot be closed properly is gone all the same.
-        logger.exception("a connection failed while it was closed")
