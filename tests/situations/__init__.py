@@ -1,0 +1,1 @@
+"""The four situations that the package works in: scripts, and the tests that run them."""

@@ -1,0 +1,142 @@
+"""Many borrowers, five connections: every byte is right, and no slot is lost."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import warnings
+from functools import partial
+from typing import TYPE_CHECKING
+
+from . import here
+from .swift import POOL_SIZE, Sockets, assert_all_is_back, new_storage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flask_fs_swift import Storage
+
+#: Operations in all; each eighth one writes, and reads what it wrote.
+OPERATIONS = 1000
+PREPARED = 20
+
+
+class Work:
+    """Reads that hold a connection half-way, and writes; every byte is checked."""
+
+    def __init__(self, files: Storage) -> None:
+        self._files = files
+        self._prepared = prepare(files, PREPARED, lambda: random.randint(30_000, 100_000))
+        # The container was created, and the socket that said so waits for the collector.
+        gc.collect()
+        self.sockets = Sockets()
+
+    def __call__(self, numbers: range) -> None:
+        for number in numbers:
+            (self._write if number % 8 == 0 else self._read)(number)
+
+    def _read(self, number: int) -> None:
+        name = f"prepared/{number % PREPARED}"
+        with self._files.read_chunks(name, 8192) as stream:
+            half = stream.read(len(self._prepared[name]) // 2)
+            # Others come to want the connection that we hold.
+            here.breathe()
+            self.sockets.look()
+            assert half + stream.read() == self._prepared[name]
+
+    def _write(self, number: int) -> None:
+        content = os.urandom(random.randint(0, 60_000))
+        self._files.write(f"own/{number}", content)
+        here.breathe()
+        assert self._files.read(f"own/{number}") == content
+
+
+def every_byte_comes_back() -> None:
+    files, pool = new_storage()
+    work = Work(files)
+    each = 1 if here.has_greenlets() else 10
+    here.at_once([partial(work, range(n, n + each)) for n in range(0, OPERATIONS, each)])
+    assert_all_is_back(pool)
+    assert work.sockets.most == POOL_SIZE, work.sockets.most
+
+
+def native_threads_share_with_patched_greenlets() -> None:
+    """A socket that gevent patched works in the thread that opened it, and in no other."""
+    files, pool = new_storage()
+    work = Work(files)
+    here.at_once(
+        [partial(work, range(n, n + 2)) for n in range(0, 200, 2)],
+        beside=[partial(work, range(n, n + 20)) for n in range(1000, 1100, 20)],
+    )
+    assert_all_is_back(pool)
+
+
+def others_run_while_one_waits() -> None:
+    files, pool = new_storage()
+    prepare(files, 1, lambda: 300_000)
+    streams = [files.read_chunks("prepared/0", 1000) for _ in range(POOL_SIZE)]
+    waiter = here.Spawned(lambda: files.read("prepared/0"))
+    here.until(lambda: pool.stats().waiting == 1)
+    for _ in range(100):
+        here.breathe()
+    assert pool.stats().waiting == 1
+    streams.pop().close()
+    waiter.result()
+    for stream in streams:
+        stream.close()
+    assert_all_is_back(pool)
+
+
+def closing_the_pool_closes_its_sockets() -> None:
+    files, pool = new_storage()
+    prepare(files, 1, lambda: 300_000)
+    sockets = Sockets()
+    gc.collect()
+    gc.disable()
+    here.at_once([partial(files.read, "prepared/0") for _ in range(POOL_SIZE)])
+    assert sockets.connected() == pool.stats().idle
+    pool.close()
+    assert sockets.connected() == 0
+
+
+def dropped_streams_give_their_slots_back() -> None:
+    # The collector may come to the socket in a cycle before it comes to the stream.
+    warnings.filterwarnings("ignore", "unclosed <socket", ResourceWarning)
+    files, pool = new_storage()
+    size = 2 * 1024 * 1024
+    prepared = prepare(files, 1, lambda: size)
+    before = pool.stats().discarded
+
+    def drop(number: int) -> None:
+        for _ in range(DROPS_EACH):
+            stream = files.read_chunks("prepared/0")
+            assert len(stream.read(size // 2)) == size // 2
+            here.breathe()
+            if number % 10 == 0:
+                # In a cycle, which only the collector finds.
+                cycle: list[object] = [stream]
+                cycle.append(cycle)
+                del cycle
+            del stream
+            if number % 10 == 0:
+                gc.collect()
+
+    here.at_once([partial(drop, number) for number in range(DROPPERS)])
+    assert_all_is_back(pool)
+    assert pool.stats().discarded - before == DROPPERS * DROPS_EACH
+    contents = here.at_once([partial(files.read, "prepared/0") for _ in range(2 * POOL_SIZE)])
+    assert all(content == prepared["prepared/0"] for content in contents)
+    assert_all_is_back(pool)
+
+
+DROPPERS = 50
+DROPS_EACH = 10
+
+
+def prepare(files: Storage, count: int, size: Callable[[], int]) -> dict[str, bytes]:
+    """Store objects of random content; return what they are."""
+    contents = {f"prepared/{number}": os.urandom(size()) for number in range(count)}
+    for name, content in contents.items():
+        files.write(name, content)
+    return contents

@@ -1,0 +1,143 @@
+"""What holds in each of the four situations, in a process of its own.
+
+The scripts run with this interpreter, or with the one that ``SITUATIONS_PYTHON`` names: it
+needs the package's requirements and a gevent, not the development server's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pytest
+
+from flask_fs_swift.devserver import DevServer
+
+from .here import NO_GEVENT, PATCHED, SITUATIONS, THREADS
+from .swift import SKIPPED
+
+if TYPE_CHECKING:
+    from flask_fs_swift.devserver import Faults
+
+TESTS = Path(__file__).parent.parent
+PYTHON = os.environ.get("SITUATIONS_PYTHON", sys.executable)
+RUN = ("-W", "error", "-m", "situations")
+PATIENCE = 100  # seconds
+
+in_every_situation = pytest.mark.parametrize("situation", SITUATIONS)
+
+
+class Run(Protocol):
+    """Runs a function of a script in a situation; it must end well, and say nothing."""
+
+    def __call__(self, situation: str, script: str, function: str) -> None: ...
+
+
+@pytest.fixture
+def run(swift_server: object, swift_faults: Faults) -> Run:
+    assert swift_faults
+    assert isinstance(swift_server, DevServer)
+    facts = {key: getattr(swift_server, key) for key in ("url", "auth_url", "user", "key")}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
+
+    def run(situation: str, script: str, function: str) -> None:
+        ended = subprocess.run(
+            [PYTHON, *RUN, situation, script, function, json.dumps(facts)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        if SKIPPED in ended.stdout:
+            pytest.skip(SKIPPED)
+        assert (ended.returncode, ended.stdout) == (0, ""), ended.stdout
+
+    return run
+
+
+@in_every_situation
+def test_a_crowd_shares_five_connections_and_every_byte_is_right(run: Run, situation: str) -> None:
+    run(situation, "load", "every_byte_comes_back")
+
+
+def test_native_threads_share_with_patched_greenlets(run: Run) -> None:
+    run(PATCHED, "load", "native_threads_share_with_patched_greenlets")
+
+
+@in_every_situation
+def test_others_run_while_one_waits_for_a_slot(run: Run, situation: str) -> None:
+    run(situation, "load", "others_run_while_one_waits")
+
+
+@pytest.mark.xfail(reason="swiftclient leaves sockets to the garbage collector", strict=True)
+@in_every_situation
+def test_closing_the_pool_closes_its_sockets(run: Run, situation: str) -> None:
+    run(situation, "load", "closing_the_pool_closes_its_sockets")
+
+
+@in_every_situation
+def test_dropped_streams_give_their_slots_back(run: Run, situation: str) -> None:
+    run(situation, "load", "dropped_streams_give_their_slots_back")
+
+
+@in_every_situation
+def test_a_cold_start_authenticates_once(run: Run, situation: str) -> None:
+    run(situation, "tokens", "a_cold_start_authenticates_once")
+
+
+@in_every_situation
+def test_revoked_tokens_are_renewed_once(run: Run, situation: str) -> None:
+    run(situation, "tokens", "revoked_tokens_are_renewed_once")
+
+
+def test_the_next_leads_when_the_leader_is_killed(run: Run) -> None:
+    run(PATCHED, "tokens", "the_next_leads_when_the_leader_is_killed")
+
+
+@pytest.mark.parametrize("situation", [PATCHED, THREADS, NO_GEVENT])
+def test_the_impatient_share_a_failure(run: Run, situation: str) -> None:
+    run(situation, "tokens", "the_impatient_share_a_failure")
+
+
+@in_every_situation
+def test_children_and_parent_work_on_sockets_of_their_own(run: Run, situation: str) -> None:
+    run(situation, "forks", "children_and_parent_work_on_sockets_of_their_own")
+
+
+@in_every_situation
+def test_a_checkout_held_through_a_fork_is_harmless(run: Run, situation: str) -> None:
+    run(situation, "forks", "a_checkout_held_through_a_fork_is_harmless")
+
+
+@in_every_situation
+def test_a_child_does_not_inherit_locks_that_were_held(run: Run, situation: str) -> None:
+    run(situation, "forks", "a_fork_while_the_locks_are_held_leaves_the_child_none_of_them")
+
+
+@in_every_situation
+@pytest.mark.parametrize(
+    "race",
+    [
+        "waiters_here_are_woken_by_native_threads",
+        "waiters_in_native_threads_are_woken_from_here",
+        "waiters_here_are_woken_from_here",
+    ],
+)
+def test_no_wake_up_is_lost(run: Run, situation: str, race: str) -> None:
+    run(situation, "wakeups", race)
+
+
+@in_every_situation
+def test_a_latch_lets_everybody_through(run: Run, situation: str) -> None:
+    run(situation, "wakeups", "a_latch_lets_everybody_through")
+
+
+@in_every_situation
+def test_a_pause_lets_others_run(run: Run, situation: str) -> None:
+    run(situation, "wakeups", "a_pause_lets_others_run")
