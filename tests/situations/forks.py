@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 
 CHILDREN = 5
-OBJECTS_EACH = 10
+OBJECTS_EACH = 5
 SIZE = 300_000
 
 

@@ -115,7 +115,12 @@ def nap() -> None:
 
         gevent.sleep(0.001)
     else:
-        _native("time", "sleep")(0.001)
+        native_nap()
+
+
+def native_nap() -> None:
+    """Leave the processor to other threads for a moment; and to no greenlet of this one."""
+    _native("time", "sleep")(0.001)
 
 
 def until(condition: Callable[[], object], seconds: float = 20.0) -> None:

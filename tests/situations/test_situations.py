@@ -121,21 +121,8 @@ def test_a_child_does_not_inherit_locks_that_were_held(run: Run, situation: str)
 
 
 @in_every_situation
-@pytest.mark.parametrize(
-    "race",
-    [
-        "waiters_here_are_woken_by_native_threads",
-        "waiters_in_native_threads_are_woken_from_here",
-        "waiters_here_are_woken_from_here",
-    ],
-)
-def test_no_wake_up_is_lost(run: Run, situation: str, race: str) -> None:
-    run(situation, "wakeups", race)
-
-
-@in_every_situation
-def test_a_latch_lets_everybody_through(run: Run, situation: str) -> None:
-    run(situation, "wakeups", "a_latch_lets_everybody_through")
+def test_no_wake_up_is_lost(run: Run, situation: str) -> None:
+    run(situation, "wakeups", "nobody_is_forgotten")
 
 
 @in_every_situation

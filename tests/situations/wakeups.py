@@ -38,26 +38,33 @@ class Race:
             assert wakeup.wait(PATIENCE), "a wake-up was lost"
         self._waiters.pop()
 
-    def wake(self, breathe: Callable[[], None]) -> None:
+    def wake(self, nap: Callable[[], None]) -> None:
         while self._waiters:
             try:
                 self._pending.popleft().wake()
             except IndexError:
-                breathe()
+                nap()
+
+
+def nobody_is_forgotten() -> None:
+    waiters_here_are_woken_by_native_threads()
+    waiters_in_native_threads_are_woken_from_here()
+    waiters_here_are_woken_from_here()
+    a_latch_lets_everybody_through()
 
 
 def waiters_here_are_woken_by_native_threads() -> None:
     race = Race(WAITERS)
     here.at_once(
         [partial(race.wait, here.breathe)] * WAITERS,
-        beside=[partial(race.wake, here.native_breath)] * WAKERS,
+        beside=[partial(race.wake, here.native_nap)] * WAKERS,
     )
 
 
 def waiters_in_native_threads_are_woken_from_here() -> None:
     race = Race(WAITERS)
     here.at_once(
-        [partial(race.wake, here.breathe)] * WAKERS,
+        [partial(race.wake, here.nap)] * WAKERS,
         beside=[partial(race.wait, here.native_breath)] * WAITERS,
     )
 
@@ -65,7 +72,7 @@ def waiters_in_native_threads_are_woken_from_here() -> None:
 def waiters_here_are_woken_from_here() -> None:
     race = Race(WAITERS)
     waits = [partial(race.wait, here.breathe)] * WAITERS
-    here.at_once([*waits, *[partial(race.wake, here.breathe)] * WAKERS])
+    here.at_once([*waits, *[partial(race.wake, here.nap)] * WAKERS])
 
 
 def a_latch_lets_everybody_through() -> None:
