@@ -44,7 +44,7 @@ def object_info(name: str, headers: Mapping[str, str]) -> ObjectInfo:
     delete_at = headers.get("x-delete-at", "")
     return ObjectInfo(
         name=name,
-        size=int(headers.get("content-length", 0)),
+        size=int(headers["content-length"]) if "content-length" in headers else None,
         etag=unquoted(headers.get("etag")),
         content_type=headers.get("content-type", "application/octet-stream"),
         modified=parsedate_to_datetime(modified) if modified else None,
@@ -71,13 +71,15 @@ def listed_info(entry: Mapping[str, Any]) -> ObjectInfo:
 
 
 def swift_error(
-    operation: str, filename: str | None, answer: ClientException, *, maybe_applied: bool = False
+    what: str, filename: str | None, answer: ClientException, *, maybe_applied: bool = False
 ) -> SwiftError:
-    """Turn an answer that is no success into our error."""
+    """Turn an answer that is no success into our error.
+
+    :param what: was asked, with its object or container.
+    """
     kind = _BY_STATUS.get(answer.http_status, SwiftError)
-    about = f" {filename!r}" if filename is not None else ""
     error = kind(
-        f"{operation}{about}: Swift answered {answer.http_status} {answer.http_reason}",
+        f"{what}: Swift answered {answer.http_status} {answer.http_reason}",
         filename=filename,
         maybe_applied=maybe_applied,
         http_status=answer.http_status,

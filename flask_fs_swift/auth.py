@@ -13,7 +13,7 @@ from swiftclient import client as swiftclient
 
 from .answers import NETWORK_ERRORS, causes, is_distrust
 from .errors import AuthFailed
-from .retry import PASSING, seconds_until
+from .retry import is_transient, seconds_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -233,7 +233,7 @@ def _said_no(url: str, status: int | None, retry_after: str | None) -> Exception
         f"{url} answered {status} to the authentication; Swift was sent nothing",
         http_status=status,
     )
-    if status in PASSING:
+    if status is not None and is_transient(status):
         return Busy(error, seconds_until(retry_after))
     return error
 

@@ -3,7 +3,7 @@
 Each attempt asks the login for a token and the pool for a connection. Then
 
 - a success, or an answer that asking again would not change, ends the call;
-- a 401 renews the token and asks again at once;
+- a 401 renews the token and asks again at once, twice at most;
 - a failure of the network, a 5xx, a 408, 429, 498 or 499 is asked again, after a
   pause, while attempts and deadline last;
 - a body that Swift found corrupted (422) is sent again: nothing was stored.
@@ -20,7 +20,7 @@ from swiftclient import ClientException
 
 from .answers import NETWORK_ERRORS, is_distrust, never_sent, retry_after, swift_error
 from .errors import AuthFailed, ETagMismatchError, FSError, SwiftError, SwiftUnavailable
-from .retry import PASSING, Attempts, seconds_until
+from .retry import Attempts, is_transient, seconds_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from .pool import Checkout, Pool
 
 T = TypeVar("T")
+
+#: New tokens that one call tries.
+RENEWALS = 2
 
 
 class Caller:
@@ -108,13 +111,14 @@ class Call:
         changes: bool = False,
         content: Content | None = None,
     ) -> None:
-        self.operation = operation
         self.filename = filename
         self.attempts = attempts
         #: An attempt failed after which Swift may have done what it was asked.
         self.uncertain = False
+        self._what = operation if filename is None else f"{operation} {filename!r}"
         self._changes = changes
         self._content = content
+        self._failures = 0
         self._refusals = 0
 
     def was_read_clean(self, answer: ClientException) -> bool:
@@ -127,51 +131,70 @@ class Call:
 
         :raises SwiftError: the answer is final, or there is no time or content left.
         """
+        self._failures += 1
         status = answer.http_status or 0
         if status == 401:
-            self._refusals += 1
-            if self._refusals <= 2 and self._can_repeat():
-                return
-            raise self._refused(answer) from answer
-        passing = status in PASSING or status >= 500
-        if passing and status not in {429, 498}:
-            self.uncertain = self._changes
-        corrupted = status == 422 and self._content is not None
-        wait = seconds_until(retry_after(answer))
-        if (passing or corrupted) and self._can_repeat() and self.attempts.again(wait):
-            return
-        if corrupted:
+            self._take_refusal(answer)
+        elif status == 422 and self._content is not None:
+            self._take_corruption(answer)
+        elif is_transient(status):
+            self._take_failure(answer, status)
+        else:
+            raise self._error(answer)
+
+    def _take_refusal(self, answer: ClientException) -> None:
+        self._refusals += 1
+        if self._refusals > RENEWALS:
+            raise self._refused("Swift refuses tokens that were just issued", answer) from answer
+        if not self._can_repeat():
+            reason = "its token ended while content was sent that can be sent only once"
+            raise self._refused(reason, answer) from answer
+
+    def _take_corruption(self, answer: ClientException) -> None:
+        if not self._may_repeat(answer):
             raise self._corrupted(answer) from answer
-        error = swift_error(self.operation, self.filename, answer, maybe_applied=self.uncertain)
-        raise (self._unavailable(str(error), error) if passing else error) from answer
+
+    def _take_failure(self, answer: ClientException, status: int) -> None:
+        if status not in {429, 498}:  # Rate limits: nothing was done.
+            self.uncertain = self._changes
+        if not self._may_repeat(answer):
+            error = self._error(answer)
+            raise self._unavailable(str(error), error) from answer
 
     def failed(self, failure: Exception) -> None:
         """Return if the request should be sent again.
 
         :raises SwiftUnavailable: it should not.
         """
+        self._failures += 1
         if not never_sent(failure):
             self.uncertain = self._changes
         repeat = self._can_repeat() and not is_distrust(failure)
         if not repeat or not self.attempts.again():
-            what = f"{self.operation} {self.filename!r}" if self.filename else self.operation
-            raise self._unavailable(f"{what}: {type(failure).__name__}: {failure}") from failure
+            reason = f"{self._what}: {type(failure).__name__}: {failure}"
+            raise self._unavailable(reason) from failure
 
     def _can_repeat(self) -> bool:
         return self._content is None or self._content.is_whole()
 
+    def _may_repeat(self, answer: ClientException) -> bool:
+        return self._can_repeat() and self.attempts.again(seconds_until(retry_after(answer)))
+
+    def _error(self, answer: ClientException) -> SwiftError:
+        return swift_error(self._what, self.filename, answer, maybe_applied=self.uncertain)
+
     def _unavailable(self, reason: str, answer: SwiftError | None = None) -> SwiftUnavailable:
         return SwiftUnavailable(
-            f"{reason}, after {max(self.attempts.failed, 1)} attempt(s)",
+            f"{reason}, after {self._failures} attempt(s)",
             filename=self.filename,
             maybe_applied=self.uncertain,
             http_status=answer.http_status if answer else None,
             transaction_id=answer.transaction_id if answer else None,
         )
 
-    def _refused(self, answer: ClientException) -> AuthFailed:
+    def _refused(self, reason: str, answer: ClientException) -> AuthFailed:
         return AuthFailed(
-            f"{self.operation} {self.filename!r}: Swift refuses tokens that were just issued",
+            f"{self._what}: {reason}",
             filename=self.filename,
             maybe_applied=self.uncertain,
             http_status=401,
@@ -180,7 +203,7 @@ class Call:
 
     def _corrupted(self, answer: ClientException) -> ETagMismatchError:
         error = ETagMismatchError(
-            f"{self.filename!r} reached Swift corrupted, {self.attempts.failed} time(s); "
+            f"{self.filename!r} reached Swift corrupted, {self._failures} time(s); "
             "nothing was stored",
             filename=self.filename,
             maybe_applied=self.uncertain,

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 from .answers import last_headers, listed_info, object_info
 from .call import Call
-from .download import Answer, Resumption
+from .content import SourceFailed
+from .download import Resumption, SwiftDownload, fetch
 from .errors import (
     ContainerNotFound,
     ETagMismatchError,
@@ -31,7 +32,7 @@ from .streams import CHUNK_SIZE, ObjectStream
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from swiftclient import Body, Connection
+    from swiftclient import Connection
 
     from .call import Caller
     from .config import SwiftSettings
@@ -88,24 +89,17 @@ class Container:
 
         :raises FileNotFound: there is none.
         """
-        call = self._call("read", name)
-
-        def send(connection: Connection) -> tuple[dict[str, str], Body]:
-            _, body = connection.get_object(self.name, name, resp_chunk_size=chunk_size)
-            return last_headers(connection), body
-
         try:
-            checkout, (headers, body) = self._caller.start(call, send)
+            checkout, body, headers = fetch(self._caller, self._call("read", name), self.name)
         except SwiftError as error:
             self._explain(error, name)
         self._saw()
         info = object_info(name, headers)
         return ObjectStream(
             info,
-            Answer(body, checkout),
+            SwiftDownload(body, checkout),
             resume=Resumption(self._caller, self.name, info),
             md5_of_content=content_md5(headers),
-            size=info.size if "content-length" in headers else None,
             chunk_size=chunk_size,
         )
 
@@ -127,7 +121,7 @@ class Container:
         call = self._call("write", name, changes=True, content=content)
         try:
             stored = self._put(call, content, fields)
-        except _SourceFailed as failed:
+        except SourceFailed as failed:
             raise failed.error from None
         except SwiftError as error:
             stored = self._settle_create(call, error, fields)
@@ -200,7 +194,7 @@ class Container:
 
         :raises ContainerNotFound: unless the container would be created when needed.
         """
-        call = self._call("list", None)
+        call = self._call(f"list {self.name!r}", None)
 
         def send(connection: Connection) -> list[ObjectInfo]:
             _, entries = connection.get_container(
@@ -257,19 +251,14 @@ class Container:
         name = call.filename or ""
 
         def send(connection: Connection) -> dict[str, str]:
-            try:
-                connection.put_object(
-                    self.name,
-                    name,
-                    content.body(),
-                    content_length=content.size,
-                    etag=content.etag,
-                    headers=fields,
-                )
-            except BaseException as error:
-                if content.raised is not None:
-                    raise _SourceFailed(content.raised) from error
-                raise
+            connection.put_object(
+                self.name,
+                name,
+                content.body(),
+                content_length=content.size,
+                etag=content.etag,
+                headers=fields,
+            )
             return last_headers(connection)
 
         try:
@@ -303,12 +292,21 @@ class Container:
         """Find out what a 412 to a create means: somebody else's object, or our own."""
         if error.http_status != 412 or _NONCE_HEADER not in fields:
             raise error
-        name = call.filename or ""
-        if call.uncertain:
-            headers = self._head(name)
-            if headers.get(_NONCE_HEADER) == fields[_NONCE_HEADER]:
-                return headers
+        stored = self._head_after(call) if call.uncertain else {}
+        if stored.get(_NONCE_HEADER) == fields[_NONCE_HEADER]:
+            return stored
+        name = call.filename
         raise FileExists(f"{name!r} exists", filename=name, maybe_applied=call.uncertain) from error
+
+    def _head_after(self, call: Call) -> dict[str, str]:
+        """Ask what is there after a create of unknown outcome; nothing, if it was deleted."""
+        try:
+            return self._head(call.filename or "")
+        except FileNotFound:
+            return {}
+        except FSError as unknown:
+            unknown.maybe_applied = True
+            raise
 
     def _verify(self, name: str, expected: str | None, actual: str | None) -> None:
         """Hold the ETag that Swift answered against ours; act on the policy."""
@@ -350,13 +348,15 @@ class Container:
         if error.http_status != 404:
             raise error
         self._check_container()
-        raise FileNotFound(f"{name!r} does not exist", filename=name) from error
+        raise FileNotFound(
+            f"{name!r} does not exist", filename=name, maybe_applied=error.maybe_applied
+        ) from error
 
     def _check_container(self) -> None:
         """Make sure that it is not the container that is absent."""
         if self._settings.create_container or self._was_seen():
             return
-        call = self._call("look for the container of", None)
+        call = self._call(f"look for the container {self.name!r}", None)
         try:
             self._caller.run(call, lambda connection: connection.head_container(self.name))
         except SwiftError as error:
@@ -366,7 +366,7 @@ class Container:
         self._saw()
 
     def _create_container(self) -> None:
-        call = self._call("create the container of", None)
+        call = self._call(f"create the container {self.name!r}", None)
         self._caller.run(call, lambda connection: connection.put_container(self.name))
         self._saw()
 
@@ -374,6 +374,7 @@ class Container:
         return ContainerNotFound(
             f"there is no container {self.name!r}; create it, or set CREATE_CONTAINER",
             filename=error.filename,
+            maybe_applied=error.maybe_applied,
             http_status=404,
             transaction_id=error.transaction_id,
         )
@@ -398,11 +399,3 @@ def _as_stored(
     if "x-delete-after" in fields:
         described["x-delete-at"] = str(int(time.time()) + int(fields["x-delete-after"]))
     return object_info(name, {**fields, **described, "content-length": str(content.size or 0)})
-
-
-class _SourceFailed(Exception):
-    """Carries what the caller's source raised past the network's error handling."""
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__(error)
-        self.error = error

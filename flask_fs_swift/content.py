@@ -10,15 +10,16 @@ before anything is sent; most content ends there, and is then held in memory:
 - **passing**: longer, and can be read only once. Size and MD5 are known when it has
   passed; it can be sent again only until more than the first 4 MiB were taken from it.
 
-What the caller's source raises is kept in ``raised``, so that it can be told from a
-failure of the network, and reach the caller unchanged.
+What the caller's source raises while it is sent comes as :class:`SourceFailed`, so that
+no library takes it for a failure of the network; whoever called for the sending unwraps it.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard
 
 from .errors import FileTooLarge, StreamBroken
 from .etag import md5
@@ -32,12 +33,21 @@ HELD = 4 * 1024 * 1024
 BLOCK = 1024 * 1024
 
 
-@runtime_checkable
 class Readable(Protocol):
     """What can be read: a binary file, a pipe, a request's stream."""
 
     def read(self, size: int = ..., /) -> bytes:
         """Return at most so many bytes; none at the end."""
+
+
+class Seekable(Readable, Protocol):
+    """What can be read again."""
+
+    def seek(self, position: int, /) -> int:
+        """Go to a position."""
+
+    def tell(self) -> int:
+        """Return the position."""
 
 
 #: What ``write`` takes.
@@ -51,14 +61,23 @@ class Content(Protocol):
     size: int | None
     #: MD5 in hexadecimal digits; None like the size.
     etag: str | None
-    #: What the caller's source raised while it was sent.
-    raised: BaseException | None
 
     def body(self) -> bytes | Readable | Iterator[bytes]:
-        """Return all the bytes from the beginning, in the form in which they are sent."""
+        """Return all the bytes from the beginning, in the form in which they are sent.
+
+        :raises SourceFailed: here, or while they are taken.
+        """
 
     def is_whole(self) -> bool:
         """Tell whether ``body`` can still be called (again)."""
+
+
+class SourceFailed(Exception):
+    """Carries what the caller's source raised, past everything that handles errors of a network."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 def take(raw: RawContent, *, filename: str, limit: int | None = None) -> Content:
@@ -78,19 +97,20 @@ def take(raw: RawContent, *, filename: str, limit: int | None = None) -> Content
     head = source.read_up_to(HELD)
     if len(head) < HELD:
         return Held(head)
-    position = _position(raw)
-    if position is not None and isinstance(raw, Readable):
-        return _Reread(raw, position - len(head), head, source)
+    if _is_seekable(raw):
+        return _Reread(raw, raw.tell() - len(head), head, source)
     return _Passing(head, source)
 
 
 def whole(content: Content) -> bytes:
-    """Return all the bytes at once."""
-    body = content.body()
-    if isinstance(body, bytes):
-        return body
-    blocks = iter(lambda: body.read(BLOCK), b"") if isinstance(body, Readable) else body
-    return b"".join(blocks)
+    """Return all the bytes at once, or raise what the caller's source raised."""
+    try:
+        body = content.body()
+        if isinstance(body, bytes):
+            return body
+        return b"".join(body if isinstance(body, Iterator) else _blocks_of(body))
+    except SourceFailed as failed:
+        raise failed.error from None
 
 
 class Held:
@@ -100,7 +120,6 @@ class Held:
         self._data = data
         self.size: int | None = len(data)
         self.etag: str | None = md5(data).hexdigest()
-        self.raised: BaseException | None = None
 
     def body(self) -> bytes:
         """Return the bytes themselves."""
@@ -114,7 +133,7 @@ class Held:
 class _Reread:
     """A seekable file, hashed from its position, that stays its caller's to close."""
 
-    def __init__(self, file: Readable, start: int, head: bytes, source: _Source) -> None:
+    def __init__(self, file: Seekable, start: int, head: bytes, source: _Source) -> None:
         digest = md5(head)
         for block in source:
             digest.update(block)
@@ -122,13 +141,12 @@ class _Reread:
         self._start = start
         self.size: int | None = source.counted
         self.etag: str | None = digest.hexdigest()
-        self.raised: BaseException | None = None
 
     def body(self) -> Readable:
         """Go back to the position where the content began."""
-        with _Keeping(self):
-            self._file.seek(self._start)  # type: ignore[attr-defined]
-        return _FileBody(self, self._file)
+        with _carrying():
+            self._file.seek(self._start)
+        return _FileBody(self._file, self.size or 0)
 
     def is_whole(self) -> bool:
         """Return True: the file can be read again."""
@@ -138,23 +156,21 @@ class _Reread:
 class _FileBody:
     """Exactly ``size`` bytes of a file, for one request."""
 
-    def __init__(self, content: _Reread, file: Readable) -> None:
-        self._content = content
+    def __init__(self, file: Readable, size: int) -> None:
         self._file = file
-        self._left = content.size or 0
+        self._size = self._left = size
 
     def read(self, size: int = -1, /) -> bytes:
         """Return the next bytes; never fewer in all than were promised to Swift."""
         wanted = self._left if size < 0 else min(size, self._left)
-        with _Keeping(self._content):
+        with _carrying():
             block = _checked(self._file.read(wanted)) if wanted else b""
             self._left -= len(block)
             if wanted and not block:
-                total = self._content.size or 0
                 raise StreamBroken(
                     "the file became shorter while it was sent; nothing was stored",
-                    received=total - self._left,
-                    expected=total,
+                    received=self._size - self._left,
+                    expected=self._size,
                 )
         return block
 
@@ -167,7 +183,6 @@ class _Passing:
         self._source = source
         self.size: int | None = None
         self.etag: str | None = None
-        self.raised: BaseException | None = None
 
     def is_whole(self) -> bool:
         """Tell whether nothing but the held beginning has been taken."""
@@ -181,7 +196,7 @@ class _Passing:
         for start in range(0, len(self._head), BLOCK):
             yield self._head[start : start + BLOCK]
         self._head = None
-        with _Keeping(self):
+        with _carrying():
             for block in self._source:
                 digest.update(block)
                 yield block
@@ -189,18 +204,12 @@ class _Passing:
         self.etag = digest.hexdigest()
 
 
-class _Keeping:
-    """Keeps what a block raises as the content's ``raised``."""
-
-    def __init__(self, content: Content) -> None:
-        self._content = content
-
-    def __enter__(self) -> None:
-        """Watch the block."""
-
-    def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> None:
-        if error is not None and not isinstance(error, GeneratorExit):
-            self._content.raised = error
+@contextmanager
+def _carrying() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise SourceFailed(error) from error
 
 
 class _Meter:
@@ -246,8 +255,13 @@ class _Source:
         return gathered.getvalue()
 
 
+def _blocks_of(file: Readable) -> Iterator[bytes]:
+    while block := file.read(BLOCK):
+        yield block
+
+
 def _reader(raw: object) -> Callable[[], bytes]:
-    if isinstance(raw, Readable):
+    if _is_readable(raw):
         return lambda: _checked(raw.read(BLOCK))
     if isinstance(raw, Iterable):
         blocks = iter(raw)
@@ -267,11 +281,16 @@ def _checked(block: object) -> bytes:
     raise TypeError(f"content must give bytes, not {type(block)}: open files with 'rb'")
 
 
-def _position(raw: object) -> int | None:
-    """Return where a file stands; None where it cannot be told, or returned to."""
+def _is_readable(raw: object) -> TypeGuard[Readable]:
+    # Asked of the object and not of its class: uploads and temporary files pass on what
+    # they are asked to the file inside them.
+    return callable(getattr(raw, "read", None))
+
+
+def _is_seekable(raw: object) -> TypeGuard[Seekable]:
+    """Tell whether a file can return to where it stands."""
     try:
-        position: int = raw.tell()  # type: ignore[attr-defined]
-        raw.seek(position)  # type: ignore[attr-defined]
+        raw.seek(raw.tell())  # type: ignore[attr-defined]
     except (AttributeError, OSError, ValueError):
-        return None  # Pipes, sockets and streams say in these ways that they cannot seek.
-    return position
+        return False  # Pipes, sockets and streams say in these ways that they cannot.
+    return _is_readable(raw)

@@ -16,6 +16,8 @@ from .errors import (
 from .streams import CHUNK_SIZE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from swiftclient import Body, Connection
 
     from .call import Caller
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from .streams import Download
 
 
-class Answer:
+class SwiftDownload:
     """The body of one answer, and the connection it comes over."""
 
     def __init__(self, body: Body, checkout: Checkout) -> None:
@@ -59,6 +61,22 @@ class Answer:
         self._checkout.discard()
 
 
+def fetch(
+    caller: Caller, call: Call, container: str, headers: Mapping[str, str] | None = None
+) -> tuple[Checkout, Body, dict[str, str]]:
+    """Ask for an object; return its body, and the connection that this comes over."""
+
+    def send(connection: Connection) -> tuple[Body, dict[str, str]]:
+        # The chunk size only says that the body is to come as it is read.
+        _, body = connection.get_object(
+            container, call.filename or "", resp_chunk_size=CHUNK_SIZE, headers=headers
+        )
+        return body, last_headers(connection)
+
+    checkout, (body, answered) = caller.start(call, send)
+    return checkout, body, answered
+
+
 class Resumption:
     """Asks for the rest of one version of an object. Lives as long as its stream."""
 
@@ -66,39 +84,33 @@ class Resumption:
         self._caller = caller
         self._container = container
         self._info = info
+        # The attempts since something last arrived, and how far that came.
         self._attempts = caller.attempts()
+        self._reached = 0
 
-    def __call__(self, received: int, broken: int, cause: Exception | None, /) -> Download:
+    def __call__(self, received: int, cause: Exception | None, /) -> Download:
         """Ask for the bytes after the first ``received``, of the same version.
 
-        :param broken: how many downloads broke since one last brought anything.
         :raises ObjectChanged: there is another version now, or none.
         :raises StreamBroken: all attempts have broken too.
         """
-        if broken == 1:
-            self._attempts = self._caller.attempts()
+        if received > self._reached:
+            self._attempts, self._reached = self._caller.attempts(), received
         if not self._attempts.again():
             raise self._broken(received) from cause
-        checkout, (headers, body) = self._ask(received)
-        expected = f"bytes {received}-{self._info.size - 1}/{self._info.size}"
-        if headers.get("content-range") != expected:
+        size = self._info.size or 0
+        checkout, body, headers = self._ask(received)
+        if headers.get("content-range") != f"bytes {received}-{size - 1}/{size}":
             checkout.discard()
             raise self._broken(received) from cause
-        return Answer(body, checkout)
+        return SwiftDownload(body, checkout)
 
-    def _ask(self, received: int) -> tuple[Checkout, tuple[dict[str, str], Body]]:
+    def _ask(self, received: int) -> tuple[Checkout, Body, dict[str, str]]:
         name = self._info.name
-        call = Call("read", name, self._caller.attempts())
+        call = Call("read", name, self._attempts)
         wanted = {"Range": f"bytes={received}-", "If-Match": f'"{self._info.etag}"'}
-
-        def send(connection: Connection) -> tuple[dict[str, str], Body]:
-            _, body = connection.get_object(
-                self._container, name, resp_chunk_size=CHUNK_SIZE, headers=wanted
-            )
-            return last_headers(connection), body
-
         try:
-            return self._caller.start(call, send)
+            return fetch(self._caller, call, self._container, wanted)
         except SwiftError as error:
             if error.http_status in {404, 412, 416}:
                 raise ObjectChanged(

@@ -55,7 +55,6 @@ class MemoryBackend:
             _Reading(stored.data),
             resume=_never_breaks,
             md5_of_content=stored.info.etag,
-            size=stored.info.size,
             chunk_size=chunk_size,
         )
 
@@ -190,5 +189,5 @@ class _Reading:
         """Do nothing."""
 
 
-def _never_breaks(_received: int, _broken: int, _cause: Exception | None, /) -> Download:
+def _never_breaks(_received: int, _cause: Exception | None, /) -> Download:
     raise AssertionError("memory does not break")

@@ -13,14 +13,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-
 @dataclass(frozen=True)
 class ObjectInfo:
     """Everything about an object but its bytes."""
 
     name: str
-    #: Bytes.
-    size: int
+    #: Bytes; None where Swift does not say: some dynamic large objects.
+    size: int | None
     #: Without quotes. The MD5 of the content, unless ``is_manifest``.
     etag: str | None
     content_type: str

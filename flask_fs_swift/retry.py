@@ -12,10 +12,13 @@ from .concurrency import Deadline, pause
 if TYPE_CHECKING:
     from .config import Persistence
 
-#: Statuses that may be gone when asked again: time-outs, rate limits, failures.
-PASSING = frozenset({408, 429, 498, 499, 500, 502, 503, 504, 507})
 #: Seconds; a pause grows no longer than that.
 LONGEST_PAUSE = 30.0
+
+
+def is_transient(status: int) -> bool:
+    """Tell whether a status may be another one soon: a time-out, a rate limit, a failure."""
+    return status in {408, 429, 498, 499} or status >= 500
 
 
 class Attempts:
@@ -25,18 +28,18 @@ class Attempts:
         self._persistence = persistence
         #: Until when the call may last.
         self.deadline = deadline or Deadline(persistence.deadline)
-        #: How many attempts have failed.
-        self.failed = 0
+        #: How many more attempts were asked for.
+        self.retried = 0
 
     def again(self, retry_after: float | None = None) -> bool:
-        """Count a failed attempt; pause and return True if there is to be another.
+        """Pause and return True if there is to be another attempt.
 
         :param retry_after: seconds that the server asked for, instead of our own pause.
             A server that asks for more than the deadline leaves ends the call at once.
         """
         wait = self._pause() if retry_after is None else retry_after
-        self.failed += 1
-        if self.failed > self._persistence.retries or wait >= self.deadline.remaining():
+        self.retried += 1
+        if self.retried > self._persistence.retries or wait >= self.deadline.remaining():
             return False
         pause(wait)
         return True
@@ -44,7 +47,7 @@ class Attempts:
     def _pause(self) -> float:
         # The first retry comes at once, or nearly: most failures are one broken
         # connection. Jitter keeps those who failed together from returning together.
-        longest = self._persistence.backoff * 2.0 ** (self.failed - 1) if self.failed else 0.05
+        longest = self._persistence.backoff * 2.0 ** (self.retried - 1) if self.retried else 0.05
         return random.uniform(0, min(longest, LONGEST_PAUSE))  # noqa: S311
 
 

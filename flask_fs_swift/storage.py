@@ -66,8 +66,8 @@ class Metadata(TypedDict):
 
     #: Without its folders.
     filename: str
-    #: Bytes.
-    size: int
+    #: Bytes; None where Swift does not say.
+    size: int | None
     #: ``md5:<hexadecimal digits>``; absent where the ETag is no MD5 of the content.
     checksum: NotRequired[str]
     #: The content type.
@@ -156,7 +156,7 @@ class Storage:
             info = mount.backend.put(
                 filename, taken, headers, overwrite=self._may_overwrite(overwrite)
             )
-            seen.bytes = info.size
+            seen.bytes = info.size or 0
         return info
 
     def save(

@@ -47,10 +47,9 @@ class Download(Protocol):
 class Resume(Protocol):
     """Asks for the rest of an object, after a download has broken."""
 
-    def __call__(self, received: int, broken: int, cause: Exception | None, /) -> Download:
+    def __call__(self, received: int, cause: Exception | None, /) -> Download:
         """Return the bytes after the first ``received``, of the same version.
 
-        :param broken: how many downloads broke since one last brought anything.
         :raises ObjectChanged: there is another version now.
         :raises StreamBroken: enough is enough.
         """
@@ -70,7 +69,6 @@ class ObjectStream:
         *,
         resume: Resume,
         md5_of_content: str | None,
-        size: int | None,
         chunk_size: int = CHUNK_SIZE,
     ) -> None:
         if chunk_size < 1:
@@ -84,14 +82,13 @@ class ObjectStream:
         #: error that ended it, if one did.
         self.on_end: Callable[[BaseException | None], None] | None = None
         self._chunk_size = chunk_size
-        self._size = size
+        self._size = info.size
         self._expected = md5_of_content
         self._digest = md5() if md5_of_content else None
         self._resume = resume
-        self._broken = 0
         self._download: Download | None = download
         self._closed = False
-        if size == 0:
+        if info.size == 0:
             self._complete()
 
     def read(self, size: int = -1) -> bytes:
@@ -143,7 +140,6 @@ class ObjectStream:
         return left if wanted < 0 else min(wanted, left)
 
     def _count(self, block: bytes) -> None:
-        self._broken = 0
         self.received += len(block)
         if self._digest is not None:
             self._digest.update(block)
@@ -154,14 +150,13 @@ class ObjectStream:
         broken, self._download = self._download, None
         if broken is not None:
             broken.abort()
-        self._broken += 1
         if self._size is None:
             raise StreamBroken(
                 f"{self.info.name!r} broke after {self.received} bytes, of unknown size",
                 filename=self.info.name,
                 received=self.received,
             ) from cause
-        self._download = self._resume(self.received, self._broken, cause)
+        self._download = self._resume(self.received, cause)
 
     def _complete(self) -> None:
         actual = self._digest.hexdigest() if self._digest is not None else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from flask_fs_swift import (
     OperationNotSupported,
     StreamBroken,
 )
+from flask_fs_swift.content import take
 from flask_fs_swift.etag import md5
 
 if TYPE_CHECKING:
@@ -82,6 +84,16 @@ KINDS: dict[str, Callable[[bytes], RawContent]] = {
     "iterable": blocks,
     "list": lambda data: list(blocks(data)),
 }
+
+
+def test_an_upload_is_taken_for_the_file_that_it_is() -> None:
+    """It passes on what it is asked to a file inside, and its class knows nothing of that."""
+    with tempfile.NamedTemporaryFile() as temporary:
+        temporary.write(LONG)
+        temporary.seek(0)
+        for file in (FileStorage(io.BytesIO(LONG)), temporary):
+            content = take(file, filename="file.bin")
+            assert (content.size, content.etag) == (len(LONG), md5(LONG).hexdigest())
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -117,7 +117,8 @@ def download(name: str) -> Response:
     stream = files.read_chunks(name)
     content_type = stream.info.content_type
     response = app.response_class(stream, content_type=content_type)
-    response.content_length = stream.info.size
+    if stream.info.size is not None:
+        response.content_length = stream.info.size
     shown = parse_options_header(content_type)[0].lower() in SHOWN
     disposition = "inline" if shown else "attachment"
     # Encoded, a name cannot end the header, whatever is in it (RFC 6266, 4.1).
