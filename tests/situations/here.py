@@ -19,6 +19,8 @@ NO_GEVENT = "without gevent"
 
 SITUATIONS = (PATCHED, GREENLETS, THREADS, NO_GEVENT)
 
+PATIENCE = 60.0  # seconds; a task that takes longer hangs
+
 #: The situation, and what the test told about the Swift to use.
 name = ""
 facts: dict[str, str] = {}
@@ -86,9 +88,11 @@ class NativeTask(Generic[T]):
             self._outcome.append(lambda: value)
 
     def result(self) -> T:
-        """Return what the task returned, or raise what it raised, once it has ended."""
-        while not self._outcome:
-            nap()
+        """Return what the task returned, or raise what it raised, once it has ended.
+
+        A task that hangs fails a test; it does not hang the run.
+        """
+        until(lambda: self._outcome, PATIENCE)
         return self._outcome[0]()
 
 
@@ -104,7 +108,7 @@ class Spawned(Generic[T]):
         """Return what the task returned, or raise what it raised, once it has ended."""
         if self._native is not None:
             return self._native.result()
-        value: T = self.greenlet.get()
+        value: T = self.greenlet.get(timeout=PATIENCE)
         return value
 
 

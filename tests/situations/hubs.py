@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import pytest
+
+from .here import NativeTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,14 +27,12 @@ def below_a_hub(task: Callable[[], T]) -> T:
         finally:
             hub.destroy(destroy_loop=True)
 
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(run).result()
+    return NativeTask(run).result()
 
 
 def in_a_thread(task: Callable[[], T]) -> T:
     """Run a task in a thread of its own, without a hub."""
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(task).result()
+    return NativeTask(task).result()
 
 
 class RunIn(Protocol):
