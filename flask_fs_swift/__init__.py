@@ -22,9 +22,10 @@ from .errors import (
     UnauthorizedFileType,
     UploadNotAllowed,
 )
+from .events import Event
 from .extension import FS, by_name, init_app
 from .memory import MemoryBackend
-from .objects import Event, ObjectInfo
+from .objects import ObjectInfo
 from .pool import Pool, PoolStats
 from .presets import (
     ALL,

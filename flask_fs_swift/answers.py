@@ -12,7 +12,7 @@ import urllib3
 
 from .errors import Forbidden, QuotaExceeded, SwiftError
 from .etag import is_manifest, unquoted
-from .names import decode_metadata
+from .metadata import decode_metadata
 from .objects import ObjectInfo
 
 if TYPE_CHECKING:

@@ -75,7 +75,7 @@ def authenticate(credentials: Credentials, timeout: float) -> Token:
     if credentials.embedded_in is not None:
         return _embedded(credentials, credentials.embedded_in, timeout)
     # A user before the host would be logged by keystoneauth, and Swift would refuse it.
-    credentials = replace(credentials, authurl=public(credentials.authurl))
+    credentials = replace(credentials, authurl=without_secrets(credentials.authurl))
     if credentials.auth_version == "1":
         return _v1(credentials, timeout)
     return _keystone(credentials, timeout)
@@ -258,7 +258,7 @@ def _reason(failure: Exception) -> str:
     return said[0] if said else type(found[-1]).__name__
 
 
-def public(url: str) -> str:
+def without_secrets(url: str) -> str:
     """Return a URL without what may be secret in it."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from .content import Content
-    from .objects import Headers, ObjectInfo
+    from .objects import ObjectInfo, Properties
     from .streams import ObjectStream
 
 
@@ -31,7 +31,9 @@ class Backend(Protocol):
         :raises FileNotFound: there is none.
         """
 
-    def put(self, name: str, content: Content, headers: Headers, *, overwrite: bool) -> ObjectInfo:
+    def put(
+        self, name: str, content: Content, properties: Properties, *, overwrite: bool
+    ) -> ObjectInfo:
         """Store all of the content or nothing.
 
         :raises FileExists: there is an object, and ``overwrite`` is False.
@@ -47,7 +49,7 @@ class Backend(Protocol):
         :raises FileExists: there is a target, and ``overwrite`` is False.
         """
 
-    def update_metadata(self, name: str, fields: Mapping[str, str | None]) -> None:
+    def update_metadata(self, name: str, metadata: Mapping[str, str | None]) -> None:
         """Set some of an object's user metadata, and keep the rest; None removes a key.
 
         :raises FileNotFound: there is no such object.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .config import SwiftSettings
     from .content import Content
     from .login import Login
-    from .pool import Checkout, Pool
+    from .pool import Checkout
 
 T = TypeVar("T")
 
@@ -40,17 +40,16 @@ RENEWALS = 2
 
 
 class Caller:
-    """What every call to one Swift needs: a login, a pool, patience. Lives as its container."""
+    """What every call to one Swift needs: a login and patience. Lives as its container."""
 
-    def __init__(self, settings: SwiftSettings, login: Login, pool: Pool) -> None:
+    def __init__(self, settings: SwiftSettings, login: Login) -> None:
         self._timeout = settings.login.timeout
-        self._persistence = settings.persistence
+        self._retrying = settings.retrying
         self._login = login
-        self._pool = pool
 
     def attempts(self) -> Attempts:
         """Return the attempts of a new call; its deadline begins now."""
-        return Attempts(self._persistence)
+        return Attempts(self._retrying)
 
     def run(self, call: Call, send: Callable[[Connection], T]) -> T:
         """Send a request whose answer is read at once."""
@@ -62,8 +61,8 @@ class Caller:
         """Send a request until it is answered; the caller gives back the connection."""
         try:
             while True:
-                token = self._login.token(call.attempts.deadline)
-                checkout = self._pool.checkout(call.attempts.deadline.remaining())
+                token = self._login.tokens.token(call.attempts.deadline)
+                checkout = self._login.pool.checkout(call.attempts.deadline.remaining())
                 try:
                     left = max(call.attempts.deadline.remaining(), 0.001)
                     attach(checkout.connection, token, min(self._timeout, left))
@@ -71,10 +70,12 @@ class Caller:
                 except ClientException as answer:
                     (checkout.checkin if call.was_read_clean(answer) else checkout.discard)()
                     if answer.http_status == 401:
-                        self._login.refused(token)
+                        self._login.tokens.refused(token)
                     call.answered(answer)
                 except NETWORK_ERRORS as failure:
                     checkout.discard()
+                    if never_sent(failure):
+                        self._login.tokens.unreachable(token)
                     call.failed(failure)
                 except BaseException:
                     checkout.discard()

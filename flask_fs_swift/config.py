@@ -73,7 +73,7 @@ class LoginSettings:
 
 
 @dataclass(frozen=True)
-class Persistence:
+class RetrySettings:
     """How long a call goes on trying."""
 
     #: Seconds per call, retries and pauses included.
@@ -92,7 +92,7 @@ class SwiftSettings:
     container: str
     create_container: bool = False
     etag_mismatch_policy: MismatchPolicy = "log"
-    persistence: Persistence = field(default=Persistence())
+    retrying: RetrySettings = field(default=RetrySettings())
 
 
 @dataclass(frozen=True)
@@ -321,10 +321,10 @@ class _Reader:
             container=self._container(name),
             create_container=self.get("CREATE_CONTAINER", _flag, False),
             etag_mismatch_policy=cast("MismatchPolicy", policy),
-            persistence=Persistence(
-                deadline=self.get("DEADLINE", _seconds, Persistence.deadline),
-                retries=self.get("RETRIES", _at_least(0), Persistence.retries),
-                backoff=self.get("BACKOFF", _seconds, Persistence.backoff),
+            retrying=RetrySettings(
+                deadline=self.get("DEADLINE", _seconds, RetrySettings.deadline),
+                retries=self.get("RETRIES", _at_least(0), RetrySettings.retries),
+                backoff=self.get("BACKOFF", _seconds, RetrySettings.backoff),
             ),
         )
 

@@ -26,7 +26,8 @@ from .errors import (
     SwiftError,
 )
 from .etag import content_md5, unquoted
-from .names import NONCE, check_name, encode_metadata
+from .metadata import NONCE, checked_metadata, encode_metadata, header_of
+from .names import check_name
 from .streams import CHUNK_SIZE, ObjectStream
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from .call import Caller
     from .config import SwiftSettings
     from .content import Content
-    from .objects import Headers, ObjectInfo
+    from .objects import ObjectInfo, Properties
 
 logger = logging.getLogger(__name__)
 
@@ -46,10 +47,11 @@ PAGE = 1000
 #: Seconds for which a container that was seen is believed to be there.
 BELIEF = 60.0
 
-_NONCE_HEADER = f"x-object-meta-{NONCE}"
+_NONCE_HEADER = header_of(NONCE)
 # A POST replaces all of these; what it does not repeat is gone (Swift API reference,
 # "Create or update object metadata").
 _REPLACED_BY_POST = (
+    header_of(""),
     "x-delete-at",
     "x-object-manifest",
     "content-disposition",
@@ -103,7 +105,9 @@ class Container:
             chunk_size=chunk_size,
         )
 
-    def put(self, name: str, content: Content, headers: Headers, *, overwrite: bool) -> ObjectInfo:
+    def put(
+        self, name: str, content: Content, properties: Properties, *, overwrite: bool
+    ) -> ObjectInfo:
         """Store an object, verified.
 
         :param overwrite: False: an object that is there already is never replaced. Of
@@ -113,7 +117,7 @@ class Container:
         :raises ETagMismatchError: according to the policy.
         """
         check_name(name)
-        fields = _put_headers(headers)
+        fields = _put_headers(properties)
         if not overwrite:
             fields |= {"if-none-match": "*", _NONCE_HEADER: secrets.token_hex(16)}
         if content.size is None:
@@ -165,7 +169,7 @@ class Container:
         if expected is not None:
             self._verify(target, expected, unquoted(answer.get("etag")))
 
-    def update_metadata(self, name: str, fields: Mapping[str, str | None]) -> None:
+    def update_metadata(self, name: str, metadata: Mapping[str, str | None]) -> None:
         """Set some of an object's user metadata, and keep the rest; None removes a key.
 
         Two requests, because a POST replaces everything. What another writer sets
@@ -173,15 +177,14 @@ class Container:
 
         :raises FileNotFound: there is no such object.
         """
-        stored = self._head(name)
+        checked = checked_metadata(metadata)
+        replaced = {header_of(key) for key in checked}
         kept = {
-            key: value
-            for key, value in stored.items()
-            if key in _REPLACED_BY_POST or key.startswith("x-object-meta-")
+            header: value
+            for header, value in self._head(name).items()
+            if header not in replaced and header.startswith(_REPLACED_BY_POST)
         }
-        given = {key: value for key, value in fields.items() if value is not None}
-        for key in fields:
-            kept.pop(f"x-object-meta-{key.lower()}", None)
+        given = {key: value for key, value in checked.items() if value is not None}
         post = {**kept, **encode_metadata(given)}
         call = self._call("set_metadata", name, changes=True)
         try:
@@ -380,15 +383,15 @@ class Container:
         )
 
 
-def _put_headers(headers: Headers) -> dict[str, str]:
-    fields = {"content-type": headers.content_type, **encode_metadata(headers.metadata)}
-    if headers.expires_after is not None:
-        fields["x-delete-after"] = str(headers.expires_after)
-    if headers.cache_control is not None:
-        fields["cache-control"] = headers.cache_control
-    if headers.content_disposition is not None:
-        fields["content-disposition"] = headers.content_disposition
-    return fields
+def _put_headers(properties: Properties) -> dict[str, str]:
+    headers = {
+        "content-type": properties.content_type,
+        "x-delete-after": properties.expires_after,
+        "cache-control": properties.cache_control,
+        "content-disposition": properties.content_disposition,
+    }
+    said = {name: str(value) for name, value in headers.items() if value is not None}
+    return {**said, **encode_metadata(checked_metadata(properties.metadata))}
 
 
 def _as_stored(

@@ -8,77 +8,72 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from flask import current_app, has_request_context
+from flask import current_app
 
+from .concurrency import Deadline
 from .config import Credentials, StorageSettings, read_settings
 from .errors import ConfigError
+from .login import Login
 from .memory import MemoryBackend
-from .storage import EXTENSION, Mount, Storage
-from .swift import Session, SwiftBackend
+from .storage import EXTENSION, Mount, Storage, may_wait
+from .swift import SwiftBackend
 
 if TYPE_CHECKING:
     from flask import Flask
 
     from .backend import Backend
     from .config import SwiftSettings
-    from .objects import EventHook
+    from .events import EventHook
     from .pool import Pool
 
 
 class State:
-    """The storages of one application, and the logins that they share."""
+    """What one application has of this package. Complete before it serves its first request."""
 
     def __init__(self) -> None:
-        self.storages: dict[str, Storage] = {}
+        #: The storages, by name.
         self.mounts: dict[str, Mount] = {}
-        self._sessions: dict[Credentials, tuple[SwiftSettings, Session]] = {}
+        # The logins, each with the name of the storage that was the first to have it.
+        self._logins: dict[Credentials, tuple[str, Login]] = {}
 
     @property
     def pools(self) -> list[Pool]:
         """The pools, one for each login."""
-        return [session.pool for _, session in self._sessions.values()]
+        return [login.pool for _, login in self._logins.values()]
 
     def mount(self, storage: Storage, settings: StorageSettings, hook: EventHook | None) -> None:
         """Give a storage its backend.
 
         :raises ConfigError: there is a storage of that name.
         """
-        if storage.name in self.storages:
+        if storage.name in self.mounts:
             raise ConfigError(f"storage {storage.name!r} is registered with this application twice")
         backend = self._backend(settings, hook)
-        self.storages[storage.name] = storage
-        self.mounts[storage.name] = Mount(settings, backend, hook)
+        self.mounts[storage.name] = Mount(storage, settings, backend, hook)
 
     def _backend(self, settings: StorageSettings, hook: EventHook | None) -> Backend:
         if settings.swift is None:
             return MemoryBackend()
-        return SwiftBackend(settings.swift, self._session(settings, settings.swift, hook))
+        return SwiftBackend(settings.swift, self._login(settings.name, settings.swift, hook))
 
-    def _session(
-        self, settings: StorageSettings, swift: SwiftSettings, hook: EventHook | None
-    ) -> Session:
-        """Return the session of a login: the one that another storage has, if one has."""
-        known = self._sessions.get(swift.login.credentials)
-        if known is None:
-            session = Session(swift.login, swift.persistence, patient=_may_wait, on_event=hook)
-            self._sessions[swift.login.credentials] = (swift, session)
-            return session
-        if known[0].login != swift.login:
+    def _login(self, name: str, swift: SwiftSettings, hook: EventHook | None) -> Login:
+        """Return the login of a storage: the one that another storage has, if one has."""
+        first, login = self._logins.get(swift.login.credentials, (name, None))
+        if login is None:
+            login = Login(swift.login, swift.retrying, patient=may_wait, on_event=hook)
+            self._logins[swift.login.credentials] = (first, login)
+        if login.settings != swift.login:
             raise ConfigError(
-                f"storages {known[0].container!r} and {settings.name!r} have the same credentials "
-                "but other pool settings: one login has one pool, so give both the same"
+                f"storages {first!r} and {name!r} have the same credentials but other pool "
+                "settings: one login has one pool, so give both the same"
             )
-        return known[1]
+        return login
 
-    def close(self, timeout: float) -> None:
-        """Close every pool, after what is lent has come back."""
-        for _, session in self._sessions.values():
-            session.pool.close(timeout)
-
-
-def _may_wait() -> bool:
-    # A web request fails fast when Keystone hiccups; a job, or a script, waits.
-    return not has_request_context()
+    def close(self, timeout: float) -> bool:
+        """Close every pool, after what is lent has come back; tell whether all has."""
+        deadline = Deadline(timeout)
+        closed = [pool.close(deadline.remaining()) for pool in self.pools]
+        return all(closed)
 
 
 class FS:
@@ -110,13 +105,14 @@ class FS:
             settings = read_settings(app.config, storage.name, app.instance_path)
             state.mount(storage, settings, on_event or self._on_event)
 
-    def close(self, app: Flask | None = None, timeout: float = 30.0) -> None:
-        """Lend no more connections, wait for those that are lent, close them all.
+    def close(self, app: Flask | None = None, timeout: float = 30.0) -> bool:
+        """Lend no more connections, and close them: now, or when they come back.
 
         :param app: the current application by default.
-        :param timeout: seconds to wait for each login's.
+        :param timeout: seconds to wait for those that are lent.
+        :returns: whether all have come back.
         """
-        _state(app or current_app).close(timeout)
+        return _state(app or current_app).close(timeout)
 
 
 def init_app(app: Flask, *storages: Storage, on_event: EventHook | None = None) -> None:
@@ -132,10 +128,10 @@ def by_name(name: str) -> Storage:
 
     :raises ConfigError: there is none.
     """
-    storages = _state(current_app).storages
-    if name not in storages:
-        raise ConfigError(f"there is no storage {name!r}, only {sorted(storages)}")
-    return storages[name]
+    mounts = _state(current_app).mounts
+    if name not in mounts:
+        raise ConfigError(f"there is no storage {name!r}, only {sorted(mounts)}")
+    return mounts[name].storage
 
 
 def _state(app: Flask) -> State:

@@ -18,7 +18,8 @@ from .concurrency import new_lock
 from .content import whole
 from .errors import FileExists, FileNotFound
 from .etag import md5
-from .names import check_metadata_key, check_name, check_prefix, encode_metadata
+from .metadata import checked_metadata
+from .names import check_name, check_prefix
 from .objects import ObjectInfo
 from .streams import ObjectStream
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from .content import Content
-    from .objects import Headers
+    from .objects import Properties
     from .streams import Download
 
 
@@ -58,18 +59,15 @@ class MemoryBackend:
             chunk_size=chunk_size,
         )
 
-    def put(self, name: str, content: Content, headers: Headers, *, overwrite: bool) -> ObjectInfo:
+    def put(
+        self, name: str, content: Content, properties: Properties, *, overwrite: bool
+    ) -> ObjectInfo:
         """Store an object. Of any number of creates at once, exactly one succeeds."""
         check_name(name)
-        encode_metadata(headers.metadata)
+        metadata = checked_metadata(properties.metadata)
         data = whole(content)
-        stored = _Stored(_describe(name, data, headers), data)
-        with self._lock:
-            taken = not overwrite and self._alive(name) is not None
-            if not taken:
-                self._objects[name] = stored
-        if taken:
-            raise FileExists(f"{name!r} exists", filename=name)
+        stored = _Stored(_describe(name, data, replace(properties, metadata=metadata)), data)
+        self._store(name, stored, overwrite=overwrite)
         return stored.info
 
     def delete(self, name: str) -> None:
@@ -83,26 +81,21 @@ class MemoryBackend:
         check_name(target)
         stored = self._find(source)
         copied = replace(stored, info=replace(stored.info, name=target, modified=_now()))
-        with self._lock:
-            taken = not overwrite and self._alive(target) is not None
-            if not taken:
-                self._objects[target] = copied
-        if taken:
-            raise FileExists(f"{target!r} exists", filename=target)
+        self._store(target, copied, overwrite=overwrite)
 
-    def update_metadata(self, name: str, fields: Mapping[str, str | None]) -> None:
+    def update_metadata(self, name: str, metadata: Mapping[str, str | None]) -> None:
         """Set some of an object's user metadata, and keep the rest."""
-        given = {key: value for key, value in fields.items() if value is not None}
-        encode_metadata(given)
-        keys = {check_metadata_key(key) for key in fields}
-        self._find(name)
+        checked = checked_metadata(metadata)
+        check_name(name)
         with self._lock:
             stored = self._alive(name)
             if stored is not None:
-                kept = {k: v for k, v in stored.info.metadata.items() if k not in keys}
-                metadata = {**kept, **{key.lower(): value for key, value in given.items()}}
-                info = replace(stored.info, metadata=metadata, modified=_now())
+                merged = {**stored.info.metadata, **checked}
+                kept = {key: value for key, value in merged.items() if value is not None}
+                info = replace(stored.info, metadata=kept, modified=_now())
                 self._objects[name] = replace(stored, info=info)
+        if stored is None:
+            raise FileNotFound(f"{name!r} does not exist", filename=name)
 
     def list(self, prefix: str, delimiter: str, after: str) -> Iterator[ObjectInfo]:
         """Yield what there is at this moment."""
@@ -120,6 +113,14 @@ class MemoryBackend:
         """Forget everything."""
         with self._lock:
             self._objects.clear()
+
+    def _store(self, name: str, stored: _Stored, *, overwrite: bool) -> None:
+        with self._lock:
+            taken = not overwrite and self._alive(name) is not None
+            if not taken:
+                self._objects[name] = stored
+        if taken:
+            raise FileExists(f"{name!r} exists", filename=name)
 
     def _find(self, name: str) -> _Stored:
         check_name(name)
@@ -141,16 +142,16 @@ def _now() -> datetime:
     return datetime.now(timezone.utc)
 
 
-def _describe(name: str, data: bytes, headers: Headers) -> ObjectInfo:
+def _describe(name: str, data: bytes, properties: Properties) -> ObjectInfo:
     now = _now()
-    seconds = headers.expires_after
+    seconds = properties.expires_after
     return ObjectInfo(
         name=name,
         size=len(data),
         etag=md5(data).hexdigest(),
-        content_type=headers.content_type,
+        content_type=properties.content_type,
         modified=now,
-        metadata={key.lower(): value for key, value in headers.metadata.items()},
+        metadata=properties.metadata,
         expires=None if seconds is None else now + timedelta(seconds=seconds),
     )
 

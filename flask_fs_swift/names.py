@@ -1,31 +1,19 @@
-"""What an object may be called, and what may be said in its headers.
+"""What an object may be called.
 
-Names and metadata come from strangers. What passes here reaches Swift exactly as it
-was given: nothing is normalised, nothing escapes into another container or header.
+Names come from strangers. What passes here reaches Swift exactly as it was given:
+nothing is normalised, nothing escapes into another container.
 """
 
 from __future__ import annotations
 
-import re
 import unicodedata
-from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote
 
 from .errors import InvalidName
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 #: Bytes of UTF-8. Swift counts characters in places; this is within its limit both ways.
 MAX_NAME = 1024
 #: Bytes of UTF-8 (``max_container_name_length`` of Swift's constraints).
 MAX_CONTAINER = 256
-
-#: The key under which a create signs its object, to know it again after a lost answer.
-NONCE = "fs-nonce"
-
-_METADATA_KEY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
-_HEADER_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
 
 def check_name(name: str) -> str:
@@ -86,61 +74,3 @@ def _is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def check_header(name: str, value: str) -> str:
-    """Return the value of a header that browsers will read, unchanged.
-
-    :raises ValueError: it is not printable ASCII, or begins or ends with a space.
-    """
-    if not _HEADER_VALUE.fullmatch(value):
-        raise ValueError(f"{name} must be printable ASCII without spaces around it, not {value!r}")
-    return value
-
-
-def encode_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Return user metadata as Swift's headers.
-
-    Values are percent-encoded where they are not printable ASCII: swiftclient and the
-    ``swift`` command decode them once when they read.
-
-    :raises ValueError: a key is not made of letters, digits and inner hyphens, or is
-        the package's own; a value is not a string.
-    """
-    headers = {}
-    for key, value in metadata.items():
-        lower = check_metadata_key(key)
-        if not isinstance(value, str):
-            raise ValueError(f"metadata {key!r} must be a string, not {value!r}")  # noqa: TRY004
-        headers[f"x-object-meta-{lower}"] = _encode(value)
-    return headers
-
-
-def check_metadata_key(key: str) -> str:
-    """Return the key in lower case: headers have no other.
-
-    :raises ValueError: see :func:`encode_metadata`.
-    """
-    if not _METADATA_KEY.fullmatch(key):
-        raise ValueError(f"metadata key {key!r}: use letters, digits and inner hyphens")
-    if key.lower() == NONCE:
-        raise ValueError(f"metadata key {key!r} is used by the package itself")
-    return key.lower()
-
-
-def decode_metadata(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the user metadata among lower-case headers, without the package's own."""
-    start = "x-object-meta-"
-    return {
-        key.removeprefix(start): unquote(value)
-        for key, value in headers.items()
-        if key.startswith(start) and key != start + NONCE
-    }
-
-
-def _encode(value: str) -> str:
-    # '%' must be encoded, or it would be decoded into something else; so must the
-    # spaces around the value, which HTTP strips.
-    if value != value.strip(" "):
-        return quote(value, safe="")
-    return quote(value, safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~")

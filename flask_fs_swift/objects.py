@@ -1,16 +1,13 @@
-"""The values that travel between the layers: what an object is, what happened to it."""
+"""The values that travel between the layers: what an object is, and what is stored beside it."""
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,7 @@ class ObjectInfo:
 
 
 @dataclass(frozen=True)
-class Headers:
+class Properties:
     """What is stored beside the bytes, as its writer gave it."""
 
     content_type: str
@@ -50,30 +47,3 @@ class Headers:
     expires_after: int | None = None
     cache_control: str | None = None
     content_disposition: str | None = None
-
-
-@dataclass(frozen=True)
-class Event:
-    """One operation that has ended, for whoever counts or times them."""
-
-    #: A verb of the storage (``write``, ``read``, …), or ``checkout`` for the pool.
-    operation: str
-    #: The storage's name; for the pool, the login's.
-    storage: str
-    #: Content bytes that were moved, where the operation moves content.
-    bytes: int
-    #: From call to return; for a stream, until it was closed.
-    seconds: float
-    #: ``ok``, or the name of the exception's class.
-    outcome: str
-
-
-EventHook: TypeAlias = "Callable[[Event], None]"
-
-
-def tell(hook: EventHook, event: Event) -> None:
-    """Call a hook. What it raises is logged: counting an operation must not undo it."""
-    try:
-        hook(event)
-    except Exception:
-        logger.exception("the event hook failed on %s", event)

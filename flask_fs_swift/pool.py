@@ -48,14 +48,14 @@ from .concurrency import (
     socket_home,
 )
 from .errors import FSError, PoolExhaustedError
-from .objects import Event, tell
+from .events import Event, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from swiftclient import Connection
 
-    from .objects import EventHook
+    from .events import EventHook
 
 logger = logging.getLogger(__name__)
 
@@ -111,9 +111,18 @@ class _Slot:
         connection, self.connection = self.connection, None
         try:
             if connection is not None:
-                connection.close()
+                _close(connection)
         except Exception:  # A socket that cannot be closed properly is gone all the same.
             logger.exception("a connection failed while it was closed")
+
+
+def _close(connection: Connection) -> None:
+    http = getattr(connection, "http_conn", None)
+    connection.close()
+    if http is not None:
+        # swiftclient's transport and its last answer refer to each other, and urllib3
+        # closes a socket only when nothing refers to it.
+        http[1].resp = None
 
 
 class Checkout:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .concurrency import Deadline, pause
 
 if TYPE_CHECKING:
-    from .config import Persistence
+    from .config import RetrySettings
 
 #: Seconds; a pause grows no longer than that.
 LONGEST_PAUSE = 30.0
@@ -24,10 +24,10 @@ def is_transient(status: int) -> bool:
 class Attempts:
     """The attempts of one call. Lives as long as the call."""
 
-    def __init__(self, persistence: Persistence, deadline: Deadline | None = None) -> None:
-        self._persistence = persistence
+    def __init__(self, retrying: RetrySettings, deadline: Deadline | None = None) -> None:
+        self._retrying = retrying
         #: Until when the call may last.
-        self.deadline = deadline or Deadline(persistence.deadline)
+        self.deadline = deadline or Deadline(retrying.deadline)
         #: How many more attempts were asked for.
         self.retried = 0
 
@@ -39,7 +39,7 @@ class Attempts:
         """
         wait = self._pause() if retry_after is None else retry_after
         self.retried += 1
-        if self.retried > self._persistence.retries or wait >= self.deadline.remaining():
+        if self.retried > self._retrying.retries or wait >= self.deadline.remaining():
             return False
         pause(wait)
         return True
@@ -47,7 +47,7 @@ class Attempts:
     def _pause(self) -> float:
         # The first retry comes at once, or nearly: most failures are one broken
         # connection. Jitter keeps those who failed together from returning together.
-        longest = self._persistence.backoff * 2.0 ** (self.retried - 1) if self.retried else 0.05
+        longest = self._retrying.backoff * 2.0 ** (self.retried - 1) if self.retried else 0.05
         return random.uniform(0, min(longest, LONGEST_PAUSE))  # noqa: S311
 
 

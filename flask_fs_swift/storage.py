@@ -6,45 +6,45 @@ that it is registered with. So one ``Storage`` serves any number of applications
 
 from __future__ import annotations
 
+import copy
 import io
-import mimetypes
-import secrets
-import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Literal, TypedDict, overload
 from urllib.parse import quote, urljoin
 
-from flask import current_app, request
-from werkzeug.datastructures import FileStorage
-from werkzeug.utils import secure_filename
+from flask import current_app, has_request_context, request
 
 from .content import take
 from .errors import (
     ConfigError,
     FileNotFound,
-    InvalidName,
     OperationNotSupported,
     UnauthorizedFileType,
 )
-from .names import check_header, check_name
-from .objects import Event, Headers, tell
+from .events import Watch, watched
+from .metadata import check_header
+from .names import check_name
+from .objects import Properties
 from .presets import DEFAULTS, Extensions, is_allowed
 from .streams import CHUNK_SIZE, ObjectStream, StreamFile
+from .uploads import guess_type, uploaded_name, uploaded_type
 from .writer import BinaryWriter, TextWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from datetime import datetime
     from typing import TypeAlias
 
     from flask import Flask
-    from typing_extensions import NotRequired
+    from typing_extensions import NotRequired, Self
+    from werkzeug.datastructures import FileStorage
 
     from .backend import Backend
     from .config import StorageSettings
     from .content import RawContent, Readable
-    from .objects import EventHook, ObjectInfo
+    from .events import EventHook
+    from .objects import ObjectInfo
 
     Folder: TypeAlias = "str | Callable[[], str] | None"
 
@@ -56,6 +56,7 @@ EXTENSION = "flask_fs_swift"
 class Mount:
     """A storage in one application: its settings and its backend."""
 
+    storage: Storage
     settings: StorageSettings
     backend: Backend
     on_event: EventHook | None = None
@@ -101,14 +102,12 @@ class Storage:
         self.overwrite = overwrite
         self._bound: Mount | None = None
 
-    def bound(self, app: Flask) -> Storage:
+    def bound(self, app: Flask) -> Self:
         """Return this storage tied to an application: it works without an app context.
 
         :raises ConfigError: the storage was not registered with that application.
         """
-        storage = Storage(self.name, self.extensions, self.upload_to, self.overwrite)
-        storage._bound = self._mount_in(app)
-        return storage
+        return self._tied_to(self._mount_in(app))
 
     def __repr__(self) -> str:
         return f"<Storage {self.name!r}>"
@@ -142,7 +141,7 @@ class Storage:
         :raises SwiftUnavailable: with ``maybe_applied`` where the outcome is not known.
         """
         check_name(filename)
-        headers = Headers(
+        properties = Properties(
             content_type=check_header("content_type", content_type or guess_type(filename)),
             metadata=metadata or {},
             expires_after=_whole_seconds(expires_after),
@@ -151,10 +150,10 @@ class Storage:
             and check_header("content_disposition", content_disposition),
         )
         mount = self._mount()
-        with self._observed(mount, "write") as seen:
+        with self._watched(mount, "write") as seen:
             taken = take(content, filename=filename, limit=mount.settings.max_size)
             info = mount.backend.put(
-                filename, taken, headers, overwrite=self._may_overwrite(overwrite)
+                filename, taken, properties, overwrite=self._may_overwrite(overwrite)
             )
             seen.bytes = info.size or 0
         return info
@@ -176,8 +175,7 @@ class Storage:
         :raises InvalidName: there is no name.
         :raises FSError: as ``write``.
         """
-        uploaded = file_or_wfs.filename if isinstance(file_or_wfs, FileStorage) else None
-        basename = filename or _safe_name(uploaded or "")
+        basename = filename or uploaded_name(file_or_wfs)
         mount = self._mount()
         if not self._takes(basename, mount):
             raise UnauthorizedFileType(
@@ -196,7 +194,7 @@ class Storage:
     def delete(self, filename: str) -> None:
         """Remove exactly this file. One that is absent counts as removed."""
         mount = self._mount()
-        with self._observed(mount, "delete"):
+        with self._watched(mount, "delete"):
             mount.backend.delete(filename)
 
     def delete_prefix(self, prefix: str) -> int:
@@ -221,7 +219,7 @@ class Storage:
             two copies at once the later one may still replace the other.
         """
         mount = self._mount()
-        with self._observed(mount, "copy"):
+        with self._watched(mount, "copy"):
             if filename == target:
                 mount.backend.head(filename)
                 return
@@ -244,7 +242,7 @@ class Storage:
         :raises FileNotFound: there is no such file.
         """
         mount = self._mount()
-        with self._observed(mount, "set_metadata"):
+        with self._watched(mount, "set_metadata"):
             mount.backend.update_metadata(filename, metadata)
 
     # Reading.
@@ -257,7 +255,7 @@ class Storage:
         :raises StreamBroken: the transfer broke and could not be resumed.
         """
         mount = self._mount()
-        with self._observed(mount, "read") as seen:
+        with self._watched(mount, "read") as seen:
             with mount.backend.get(filename, CHUNK_SIZE) as stream:
                 content = stream.read()
             seen.bytes = len(content)
@@ -273,24 +271,19 @@ class Storage:
         :raises FileNotFound: there is none. Raised here, not while reading.
         """
         mount = self._mount()
-        began = time.monotonic()
-        stream = self._open_stream(mount, filename, chunk_size)
-
-        def report(error: BaseException | None) -> None:
-            outcome = "ok" if error is None else type(error).__name__
-            self._report(mount, "read_chunks", stream.received, began, outcome)
-
-        if mount.on_event is not None:
-            stream.on_end = report
-        return stream
-
-    def _open_stream(self, mount: Mount, filename: str, chunk_size: int) -> ObjectStream:
-        began = time.monotonic()
+        watch = Watch(mount.on_event, "read_chunks", self.name)
         try:
-            return mount.backend.get(filename, chunk_size)
+            stream = mount.backend.get(filename, chunk_size)
         except BaseException as error:
-            self._report(mount, "read_chunks", 0, began, type(error).__name__)
+            watch.ended(error)
             raise
+
+        def end(received: int, error: BaseException | None) -> None:
+            watch.bytes = received
+            watch.ended(error)
+
+        stream.on_end = end
+        return stream
 
     @overload
     def open(
@@ -320,7 +313,7 @@ class Storage:
             raise ValueError(f"mode must be 'rb', 'r', 'wb' or 'w', not {mode!r}")
         check_name(filename)
         # The application is found now: it may be out of reach when the file is closed.
-        storage = self if self._bound else self._tied()
+        storage = self._tied_to(self._mount())
 
         def store(file: IO[bytes]) -> ObjectInfo:
             return storage.write(filename, file, overwrite)
@@ -333,7 +326,7 @@ class Storage:
         :raises SwiftError: Swift did not say; absence is only ever a 404 of the object.
         """
         mount = self._mount()
-        with self._observed(mount, "exists"):
+        with self._watched(mount, "exists"):
             try:
                 mount.backend.head(filename)
             except FileNotFound:
@@ -349,7 +342,7 @@ class Storage:
         :raises FileNotFound: there is none.
         """
         mount = self._mount()
-        with self._observed(mount, "info"):
+        with self._watched(mount, "info"):
             return mount.backend.head(filename)
 
     def metadata(self, filename: str) -> Metadata:
@@ -400,7 +393,7 @@ class Storage:
         return self._listed(mount, mount.backend.list(prefix or "", delimiter or "", after or ""))
 
     def _listed(self, mount: Mount, infos: Iterator[ObjectInfo]) -> Iterator[ObjectInfo]:
-        with self._observed(mount, "list"):
+        with self._watched(mount, "list"):
             yield from infos
 
     def url(self, filename: str, external: bool = False) -> str:
@@ -443,10 +436,10 @@ class Storage:
             )
         return mount
 
-    def _tied(self) -> Storage:
-        storage = Storage(self.name, self.extensions, self.upload_to, self.overwrite)
-        storage._bound = self._mount()
-        return storage
+    def _tied_to(self, mount: Mount) -> Self:
+        tied = copy.copy(self)
+        tied._bound = mount  # noqa: SLF001 - a copy of ours
+        return tied
 
     def _may_overwrite(self, overwrite: bool | None) -> bool:
         return self.overwrite if overwrite is None else overwrite
@@ -455,58 +448,8 @@ class Storage:
         settings = mount.settings
         return is_allowed(basename, self.extensions, settings.allow, settings.deny)
 
-    # Telling the hook.
-
-    @contextmanager
-    def _observed(self, mount: Mount, operation: str) -> Iterator[_Seen]:
-        began, seen = time.monotonic(), _Seen()
-        try:
-            yield seen
-        except GeneratorExit:
-            # A listing that is dropped ends in a finaliser, where no hook may run.
-            raise
-        except BaseException as error:
-            self._report(mount, operation, seen.bytes, began, type(error).__name__)
-            raise
-        self._report(mount, operation, seen.bytes, began, "ok")
-
-    def _report(self, mount: Mount, operation: str, size: int, began: float, outcome: str) -> None:
-        if mount.on_event is not None:
-            seconds = time.monotonic() - began
-            tell(mount.on_event, Event(operation, self.name, size, seconds, outcome))
-
-
-class _Seen:
-    """What an operation tells its event."""
-
-    bytes = 0
-
-
-def guess_type(filename: str) -> str:
-    """Return the content type that a name's extension suggests."""
-    return mimetypes.guess_type(filename)[0] or "application/octet-stream"
-
-
-def _safe_name(uploaded: str) -> str:
-    """Make a browser's file name safe, with its extension in lower case."""
-    stem, dot, extension = uploaded.rpartition(".")
-    if not dot:
-        stem, extension = uploaded, ""
-    # What has no letter that is safe anywhere still needs a name.
-    safe = secure_filename(stem) or (secrets.token_hex(8) if uploaded else "")
-    suffix = secure_filename(extension).lower()
-    if not safe:
-        raise InvalidName("the upload has no file name; give one to save()", filename=uploaded)
-    return f"{safe}.{suffix}" if suffix else safe
-
-
-def uploaded_type(file: object) -> str | None:
-    """Return the content type that came with an upload; None where there is no good one."""
-    given = file.content_type if isinstance(file, FileStorage) else None
-    try:
-        return check_header("content_type", given) if given else None
-    except ValueError:
-        return None  # A stranger's nonsense: the name's extension decides.
+    def _watched(self, mount: Mount, operation: str) -> AbstractContextManager[Watch]:
+        return watched(mount.on_event, operation, self.name)
 
 
 def _folder(folder: Folder) -> str:
@@ -517,3 +460,8 @@ def _whole_seconds(seconds: float | None) -> int | None:
     if seconds is not None and seconds < 1:
         raise ValueError(f"expires_after must be at least 1 second, not {seconds}")
     return None if seconds is None else int(seconds)
+
+
+def may_wait() -> bool:
+    """Tell whether the caller can wait while Keystone hiccups: a job can, a web request cannot."""
+    return not has_request_context()

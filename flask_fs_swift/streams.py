@@ -79,8 +79,9 @@ class ObjectStream:
         #: Bytes handed over so far.
         self.received = 0
         #: Called once, when the stream is closed other than by being dropped, with the
-        #: error that ended it, if one did.
-        self.on_end: Callable[[BaseException | None], None] | None = None
+        #: bytes handed over and the error that ended it, if one did. It must not refer
+        #: to the stream: one in a cycle is not dropped before the next collection.
+        self.on_end: Callable[[int, BaseException | None], None] | None = None
         self._chunk_size = chunk_size
         self._size = info.size
         self._expected = md5_of_content
@@ -189,7 +190,7 @@ class ObjectStream:
         self._let_go()
         on_end, self.on_end = self.on_end, None
         if on_end is not None:
-            on_end(error)
+            on_end(self.received, error)
 
     def _let_go(self) -> None:
         self._closed = True

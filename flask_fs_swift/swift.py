@@ -4,61 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import swiftclient
-
 from .call import Caller
 from .container import Container
 from .errors import FileExists, FileNotFound, SwiftError
 from .login import Login
 from .names import check_name, check_prefix
-from .pool import Pool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
-    from .config import LoginSettings, Persistence, SwiftSettings
+    from .config import SwiftSettings
     from .content import Content
-    from .objects import EventHook, Headers, ObjectInfo
+    from .objects import ObjectInfo, Properties
+    from .pool import Pool
     from .streams import ObjectStream
-
-
-def new_connection(settings: LoginSettings) -> swiftclient.Connection:
-    """Return a connection that is not connected yet, and leaves retries to us."""
-    credentials = settings.credentials
-    return swiftclient.Connection(
-        retries=0,
-        cacert=credentials.cacert,
-        insecure=credentials.insecure,
-        timeout=settings.timeout,
-    )
-
-
-class Session:
-    """One login at work in one process: its token and its pool.
-
-    Shared by every storage with the same login. Lives as long as its application.
-
-    :param patient: whether an authentication that fails for the moment may wait; asked
-        in the thread that would.
-    """
-
-    def __init__(
-        self,
-        settings: LoginSettings,
-        persistence: Persistence,
-        *,
-        patient: Callable[[], bool] = lambda: True,
-        open_connection: Callable[[], swiftclient.Connection] | None = None,
-        on_event: EventHook | None = None,
-    ) -> None:
-        self.login = Login(settings, persistence, patient=patient)
-        self.pool = Pool(
-            open_connection or (lambda: new_connection(settings)),
-            size=settings.pool_size,
-            timeout=settings.pool_timeout,
-            name=settings.credentials.user or settings.credentials.authurl,
-            on_event=on_event,
-        )
 
 
 class SwiftBackend:
@@ -67,17 +26,15 @@ class SwiftBackend:
     Lives as long as its application. It opens nothing until it is first used.
     """
 
-    def __init__(self, settings: SwiftSettings, session: Session | None = None) -> None:
+    def __init__(self, settings: SwiftSettings, login: Login | None = None) -> None:
         self._settings = settings
-        self._session = session or Session(settings.login, settings.persistence)
-        self._container = Container(
-            settings, Caller(settings, self._session.login, self._session.pool)
-        )
+        self._login = login or Login(settings.login, settings.retrying)
+        self._container = Container(settings, Caller(settings, self._login))
 
     @property
     def pool(self) -> Pool:
         """The connections, shared with every storage that has the same login."""
-        return self._session.pool
+        return self._login.pool
 
     def head(self, name: str) -> ObjectInfo:
         """Describe an object. One request."""
@@ -87,9 +44,11 @@ class SwiftBackend:
         """Open an object for reading. One request, and one more for each break on the way."""
         return self._container.get(name, chunk_size)
 
-    def put(self, name: str, content: Content, headers: Headers, *, overwrite: bool) -> ObjectInfo:
+    def put(
+        self, name: str, content: Content, properties: Properties, *, overwrite: bool
+    ) -> ObjectInfo:
         """Store an object. One request; one more first, where the content passes only once."""
-        return self._container.put(name, content, headers, overwrite=overwrite)
+        return self._container.put(name, content, properties, overwrite=overwrite)
 
     def delete(self, name: str) -> None:
         """Remove exactly this object. One request."""
@@ -113,9 +72,9 @@ class SwiftBackend:
             return False
         return True
 
-    def update_metadata(self, name: str, fields: Mapping[str, str | None]) -> None:
+    def update_metadata(self, name: str, metadata: Mapping[str, str | None]) -> None:
         """Set some of an object's user metadata. Two requests: a POST replaces everything."""
-        self._container.update_metadata(name, fields)
+        self._container.update_metadata(name, metadata)
 
     def list(self, prefix: str, delimiter: str, after: str) -> Iterator[ObjectInfo]:
         """Yield what is there page by page, one request each; no connection in between.
@@ -140,4 +99,4 @@ class SwiftBackend:
 
     def close(self) -> None:
         """Lend no more connections, and close them as they come back."""
-        self._session.pool.close()
+        self._login.pool.close()

@@ -13,7 +13,7 @@ from flask_fs_swift import ALL, FS, Storage
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from flask_fs_swift.objects import EventHook
+    from flask_fs_swift.events import EventHook
 
 pytest_plugins = ["flask_fs_swift.testing"]
 
@@ -30,7 +30,7 @@ class MakeStorage(Protocol):
 @pytest.fixture
 def make_storage(swift_settings: dict[str, object]) -> Iterator[MakeStorage]:
     """Storages on Swift, each in a fresh container; settings are given without FS_SWIFT_."""
-    closing: list[Callable[[], None]] = []
+    closing: list[Callable[[], object]] = []
 
     def make(*, on_event: EventHook | None = None, **settings: object) -> Storage:
         app = Flask("tests")

@@ -33,9 +33,9 @@ def swift(**config: object) -> SwiftSettings:
 
 def test_the_defaults_are_those_of_the_documentation() -> None:
     settings = swift()
-    login, persistence = settings.login, settings.persistence
+    login, retrying = settings.login, settings.retrying
     assert (login.pool_size, login.pool_timeout, login.timeout) == (20, 30, 60)
-    assert (persistence.deadline, persistence.retries, persistence.backoff) == (300, 5, 0.5)
+    assert (retrying.deadline, retrying.retries, retrying.backoff) == (300, 5, 0.5)
     assert (settings.container, settings.create_container) == ("files", False)
     assert settings.etag_mismatch_policy == "log"
     assert login.credentials.auth_version == "3"

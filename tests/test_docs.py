@@ -194,7 +194,7 @@ def true_defaults() -> dict[str, object]:
     settings = read_settings(GOOD, "files", "/instance")
     swift = settings.swift
     assert swift is not None
-    login, persistence = swift.login, swift.persistence
+    login, retrying = swift.login, swift.retrying
     return {
         "BACKEND": settings.backend,
         "MAX_SIZE": settings.max_size,
@@ -212,9 +212,9 @@ def true_defaults() -> dict[str, object]:
         "TIMEOUT": login.timeout,
         "TOKEN_CACHE": login.token_cache,
         "CREATE_CONTAINER": swift.create_container,
-        "DEADLINE": persistence.deadline,
-        "RETRIES": persistence.retries,
-        "BACKOFF": persistence.backoff,
+        "DEADLINE": retrying.deadline,
+        "RETRIES": retrying.retries,
+        "BACKOFF": retrying.backoff,
         "ETAG_MISMATCH_POLICY": swift.etag_mismatch_policy,
     }
 

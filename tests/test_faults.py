@@ -290,7 +290,7 @@ def test_a_server_that_cannot_be_reached_has_applied_nothing(files: Storage) -> 
     files.read("old.txt")
     connection = pool_of(files).checkout()
     connection.discard()
-    login = files._mount().backend._session.login  # type: ignore[attr-defined]
+    login = files._mount().backend._login.tokens  # type: ignore[attr-defined]
     token = login._token
     login._token = type(token)("http://127.0.0.1:1/v1/AUTH_test", token.value)
     with pytest.raises(SwiftUnavailable) as caught:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from situations.hubs import RunIn
     from swiftclient import Connection
 
-    from flask_fs_swift.objects import Event
+    from flask_fs_swift.events import Event
 
 LONG = 20.0  # seconds; what waits that long has lost its slot
 SOON = 5.0  # seconds; what takes longer has waited for a time-out

@@ -17,17 +17,18 @@ from flask_fs.backends import BaseBackend
 from flask_fs_swift.config import read_max_size, read_swift_settings
 from flask_fs_swift.content import take
 from flask_fs_swift.errors import FileNotFound, InvalidName
+from flask_fs_swift.login import new_connection
 from flask_fs_swift.names import check_name
-from flask_fs_swift.objects import Headers
-from flask_fs_swift.storage import guess_type, uploaded_type
+from flask_fs_swift.objects import Properties
 from flask_fs_swift.streams import CHUNK_SIZE
-from flask_fs_swift.swift import SwiftBackend, new_connection
+from flask_fs_swift.swift import SwiftBackend
+from flask_fs_swift.uploads import guess_type, uploaded_type
 
 from .encryption import Encryptor
 from .errors import as_client_exceptions
 from .lending import leave_to_us, lend
+from .logins import forget, shared_login
 from .serving import respond
-from .sessions import forget, shared_session
 from .settings import OF_FLASK_FS2, in_full
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ class OpenStackBackend(BaseBackend):  # type: ignore[misc]
         also = (*OF_FLASK_FS2, *self.own_settings)
         self._settings = read_swift_settings(full, prefix, name, also)
         self._keep_for_overrides(self._settings)
-        self._session = shared_session(type(self), self._settings, self._open_connection)
-        self._objects = SwiftBackend(self._settings, self._session)
+        self._login = shared_login(type(self), self._settings, self._open_connection)
+        self._objects = SwiftBackend(self._settings, self._login)
 
     def _keep_for_overrides(self, settings: SwiftSettings) -> None:
         """Keep what overrides of ``_new_connection`` have always found on the backend."""
@@ -91,7 +92,7 @@ class OpenStackBackend(BaseBackend):  # type: ignore[misc]
 
         Storages that are made afterwards begin with a pool of their own.
         """
-        forget(self._session)
+        forget(self._login)
         self._objects.close()
 
     # To be overridden, and to be used in subclasses.
@@ -118,7 +119,7 @@ class OpenStackBackend(BaseBackend):  # type: ignore[misc]
         """
         with as_client_exceptions():
             self._objects.ensure_container()
-            with lend(self._session, self._settings) as connection:
+            with lend(self._login, self._settings) as connection:
                 yield connection
 
     # Reading.
@@ -270,5 +271,5 @@ class OpenStackBackend(BaseBackend):  # type: ignore[misc]
     def _put(self, filename: str, content: Any, content_type: str | None) -> None:
         check_name(filename)
         taken = take(content, filename=filename, limit=self._max_size)
-        headers = Headers(content_type or guess_type(filename))
-        self._objects.put(filename, taken, headers, overwrite=True)
+        properties = Properties(content_type or guess_type(filename))
+        self._objects.put(filename, taken, properties, overwrite=True)

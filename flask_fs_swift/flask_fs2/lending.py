@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from flask_fs_swift.auth import Token
     from flask_fs_swift.config import SwiftSettings
     from flask_fs_swift.login import Login
-    from flask_fs_swift.swift import Session
+    from flask_fs_swift.tokens import Tokens
 
 
 def leave_to_us(connection: Connection) -> Connection:
@@ -29,22 +29,22 @@ def leave_to_us(connection: Connection) -> Connection:
 
 
 @contextmanager
-def lend(session: Session, settings: SwiftSettings) -> Iterator[Connection]:
+def lend(login: Login, settings: SwiftSettings) -> Iterator[Connection]:
     """Lend a connection that is logged in, for any of swiftclient's calls.
 
     It retries and renews its token as swiftclient does, so that a block may last; the
-    token is the session's. A block that raises costs the pool its connection, unless
+    token is the login's. A block that raises costs the pool its connection, unless
     Swift answered with a 4xx, after which nothing is left on it.
 
     :raises PoolExhaustedError: none came free in time; Swift was sent nothing.
     :raises AuthFailed: there is no token. Swift was sent nothing.
     """
-    deadline = Deadline(settings.persistence.deadline)
-    token = session.login.token(deadline)
-    checkout = session.pool.checkout(deadline.remaining())
+    deadline = Deadline(settings.retrying.deadline)
+    token = login.tokens.token(deadline)
+    checkout = login.pool.checkout(deadline.remaining())
     try:
         attach(checkout.connection, token, settings.login.timeout)
-        with _on_its_own(checkout.connection, settings, _renewal(session.login, token, settings)):
+        with _on_its_own(checkout.connection, settings, _renewal(login.tokens, token, settings)):
             yield checkout.connection
     except BaseException as error:
         (checkout.checkin if _left_nothing(error) else checkout.discard)()
@@ -57,11 +57,13 @@ def _left_nothing(error: BaseException) -> bool:
     return status is not None and 400 <= status < 500 and status not in {401, 408, 499}
 
 
-def _renewal(login: Login, token: Token, settings: SwiftSettings) -> Callable[[], tuple[str, str]]:
+def _renewal(
+    tokens: Tokens, token: Token, settings: SwiftSettings
+) -> Callable[[], tuple[str, str]]:
     def renew() -> tuple[str, str]:
         nonlocal token
-        login.refused(token)
-        token = login.token(Deadline(settings.persistence.deadline))
+        tokens.refused(token)
+        token = tokens.token(Deadline(settings.retrying.deadline))
         return token.url, token.value
 
     return renew
@@ -73,8 +75,8 @@ def _on_its_own(
 ) -> Iterator[None]:
     """Let a connection retry and renew its token for the length of a block."""
     # swiftclient renews a token only where it sees credentials; these are not used.
-    connection.authurl = connection.user = connection.key = "those of the session"
-    connection.retries = settings.persistence.retries
+    connection.authurl = connection.user = connection.key = "those of the login"
+    connection.retries = settings.retrying.retries
     connection.get_auth = renew
     try:
         yield

@@ -6,7 +6,7 @@ import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from flask_fs_swift import auth, login
+from flask_fs_swift import auth, tokencache, tokens
 from flask_fs_swift.swift import SwiftBackend
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def token_of(storage: Storage) -> Token:
     assert storage._bound is not None
     backend = storage._bound.backend
     assert isinstance(backend, SwiftBackend)
-    token = backend._session.login._token
+    token = backend._login.tokens._token
     assert token is not None
     return token
 
@@ -32,5 +32,5 @@ def advance_clock(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     :param seconds: counted from the machine's clock, not from the last call.
     """
     clock = SimpleNamespace(time=lambda: time.time() + seconds)
-    for module in (auth, login):
+    for module in (auth, tokencache, tokens):
         monkeypatch.setattr(module, "time", clock)

@@ -50,7 +50,7 @@ def test_a_number_means_what_it_meant(key: str, value: object) -> None:
 
 @pytest.mark.parametrize("value", [0, "0", 3, "3"])
 def test_retries_mean_what_they_meant(value: object) -> None:
-    assert backend(retries=value)._settings.persistence.retries == int(cast("str", value))
+    assert backend(retries=value)._settings.retrying.retries == int(cast("str", value))
 
 
 @pytest.mark.parametrize("value", ["1", 1, 1.0, "2.0", 3, "3", "3.0"])

@@ -93,7 +93,7 @@ def a_fork_while_the_locks_are_held_leaves_the_child_none_of_them() -> None:
     files, pool = new_storage()
     prepare(files, 1, lambda: 1000)
     backend = files._mount().backend
-    login = backend._session.login  # type: ignore[attr-defined]
+    login = backend._login.tokens  # type: ignore[attr-defined]
     with pool._lock, login._lock:
         pid = fork(partial(write_and_read, files, "child"))
     assert exit_code(pid) == 0

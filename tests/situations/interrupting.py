@@ -29,6 +29,8 @@ class Interruption:
     def during(self, call: Callable[[], Any]) -> Any:
         """Make a call, and interrupt it if it has so many instructions in our code."""
         before = sys.gettrace()
+        # Python 3.12 traces instructions only if some frame wants it when tracing begins.
+        sys._getframe().f_trace_opcodes = True
         sys.settrace(self._trace)
         try:
             return call()

@@ -75,7 +75,6 @@ def test_others_run_while_one_waits_for_a_slot(run: Run, situation: str) -> None
     run(situation, "load", "others_run_while_one_waits")
 
 
-@pytest.mark.xfail(reason="swiftclient leaves sockets to the garbage collector", strict=True)
 @in_every_situation
 def test_closing_the_pool_closes_its_sockets(run: Run, situation: str) -> None:
     run(situation, "load", "closing_the_pool_closes_its_sockets")
@@ -123,6 +122,11 @@ def test_a_child_does_not_inherit_locks_that_were_held(run: Run, situation: str)
 @in_every_situation
 def test_no_wake_up_is_lost(run: Run, situation: str) -> None:
     run(situation, "wakeups", "nobody_is_forgotten")
+
+
+@in_every_situation
+def test_locks_are_native(run: Run, situation: str) -> None:
+    run(situation, "wakeups", "locks_are_native")
 
 
 @in_every_situation

@@ -76,7 +76,7 @@ def the_impatient_share_a_failure() -> None:
     files, pool = new_storage()
     backend = files._mount().backend
     assert isinstance(backend, SwiftBackend)
-    login = backend._session.login
+    login = backend._login.tokens
     control.forget()
     control.add("hang", path="^/auth", times=-1)
 
@@ -90,6 +90,7 @@ def the_impatient_share_a_failure() -> None:
         return "read"
 
     def let_fail() -> str:
+        here.until(lambda: authentications() == 1)
         here.until(lambda: login._flight and len(login._flight._waiting) == WORKERS - 1)
         control.clear()
         return ""
