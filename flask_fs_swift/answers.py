@@ -47,11 +47,25 @@ def object_info(name: str, headers: Mapping[str, str]) -> ObjectInfo:
         size=int(headers["content-length"]) if "content-length" in headers else None,
         etag=unquoted(headers.get("etag")),
         content_type=headers.get("content-type", "application/octet-stream"),
-        modified=parsedate_to_datetime(modified) if modified else None,
+        modified=_date(modified) if modified else None,
         metadata=decode_metadata(headers),
-        expires=datetime.fromtimestamp(int(delete_at), timezone.utc) if delete_at else None,
+        expires=_moment(int(delete_at)) if delete_at.isdigit() else None,
         is_manifest=is_manifest(headers),
     )
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        return parsedate_to_datetime(text)
+    except ValueError:
+        return None  # Some program's own idea of a date.
+
+
+def _moment(seconds: int) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(seconds, timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return None  # Beyond the year 9999.
 
 
 def listed_info(entry: Mapping[str, Any]) -> ObjectInfo:
@@ -107,13 +121,16 @@ def is_distrust(failure: BaseException) -> bool:
 
 
 def causes(failure: BaseException) -> list[BaseException]:
-    """Return a failure and all that it is made of: requests keeps them in its arguments."""
+    """Return a failure and all that it is made of: requests keeps them in its arguments.
+
+    Not its context: that may be an exception which our caller is handling.
+    """
     found: list[BaseException] = []
     pending: list[object] = [failure]
     while pending:
         cause = pending.pop()
         if isinstance(cause, BaseException) and cause not in found:
             found.append(cause)
-            pending += [cause.__cause__, cause.__context__, getattr(cause, "reason", None)]
+            pending += [cause.__cause__, getattr(cause, "reason", None)]
             pending += cause.args
     return found

@@ -64,7 +64,9 @@ class Caller:
                 token = self._login.tokens.token(call.attempts.deadline)
                 checkout = self._login.pool.checkout(call.attempts.deadline.remaining())
                 try:
-                    left = max(call.attempts.deadline.remaining(), 0.001)
+                    left = call.attempts.deadline.remaining()
+                    if not left:
+                        raise call.out_of_time()
                     attach(checkout.connection, token, min(self._timeout, left))
                     return checkout, send(checkout.connection)
                 except ClientException as answer:
@@ -77,6 +79,9 @@ class Caller:
                     if never_sent(failure):
                         self._login.tokens.unreachable(token)
                     call.failed(failure)
+                except ValueError as nonsense:
+                    checkout.discard()
+                    raise call.not_understood(nonsense) from nonsense
                 except BaseException:
                     checkout.discard()
                     raise
@@ -174,6 +179,22 @@ class Call:
         if not repeat or not self.attempts.again():
             reason = f"{self._what}: {type(failure).__name__}: {failure}"
             raise self._unavailable(reason) from failure
+
+    def out_of_time(self) -> SwiftUnavailable:
+        """Say that the deadline came before another attempt could begin."""
+        return SwiftUnavailable(
+            f"{self._what}: the deadline came before attempt {self._failures + 1}",
+            filename=self.filename,
+            maybe_applied=self.uncertain,
+        )
+
+    def not_understood(self, nonsense: ValueError) -> SwiftError:
+        """Say that an answer is none that a Swift gives."""
+        return SwiftError(
+            f"{self._what}: the answer cannot be read ({type(nonsense).__name__})",
+            filename=self.filename,
+            maybe_applied=self._changes,
+        )
 
     def _can_repeat(self) -> bool:
         return self._content is None or self._content.is_whole()

@@ -17,9 +17,12 @@ from urllib.parse import urlsplit
 from .errors import ConfigError, InvalidName
 from .etag import POLICIES, MismatchPolicy
 from .names import check_container
+from .presets import normalised
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
+
+    from .presets import Extensions
 
 T = TypeVar("T")
 
@@ -27,6 +30,8 @@ T = TypeVar("T")
 EMBEDDED = "embedded"
 
 BACKENDS = ("swift", "memory")
+
+_NONE: Extensions = ()
 
 
 class TokenCache(Protocol):
@@ -46,7 +51,7 @@ class TokenCache(Protocol):
 class Credentials:
     """Who asks, and whom: the identity of one token."""
 
-    authurl: str
+    authurl: str = field(repr=False)
     user: str | None
     key: str | None = field(repr=False)
     auth_version: str
@@ -108,8 +113,8 @@ class StorageSettings:
     #: Where the files can be fetched, with a final slash.
     url: str | None = None
     #: Extensions allowed or denied beside those of the ``Storage``.
-    allow: Collection[str] = ()
-    deny: Collection[str] = ()
+    allow: Extensions = ()
+    deny: Extensions = ()
 
 
 def read_settings(config: Mapping[str, object], name: str, instance_path: str) -> StorageSettings:
@@ -197,7 +202,8 @@ def _auth_version(key: str, value: object) -> str:
 def _authurl(key: str, value: object) -> str:
     url = _text(key, value)
     if url != EMBEDDED and urlsplit(url).scheme not in {"http", "https"}:
-        raise _wrong(key, value, f"an http or https URL, or {EMBEDDED!r}")
+        # Without the value: it may have a password in it.
+        raise ConfigError(f"{key} must be an http or https URL, or {EMBEDDED!r}", key=key)
     return url
 
 
@@ -219,14 +225,16 @@ def _options(key: str, value: object) -> dict[str, str]:
 
 def _cache(key: str, value: object) -> TokenCache:
     if not all(callable(getattr(value, verb, None)) for verb in ("get", "set", "delete")):
-        raise _wrong(key, value, "a cache with get, set and delete, such as cachelib's")
+        # Without the value: what was meant for one may be an address with a password.
+        allowed = "a cache with get, set and delete, such as cachelib's"
+        raise ConfigError(f"{key} must be {allowed}, not a {type(value).__name__}", key=key)
     return cast("TokenCache", value)
 
 
-def _extensions(key: str, value: object) -> Collection[str]:
+def _extensions(key: str, value: object) -> Extensions:
     if isinstance(value, str) or not hasattr(value, "__contains__"):
         raise _wrong(key, value, "a collection of extensions such as ('txt', 'pdf')")
-    return cast("Collection[str]", value)
+    return normalised(cast("Extensions", value))
 
 
 def _base_url(key: str, value: object) -> str:
@@ -304,8 +312,8 @@ class _Reader:
             swift=self.swift(name, instance_path) if backend == "swift" else None,
             max_size=self.get("MAX_SIZE", _at_least(0), None),
             url=self._url(name),
-            allow=self.get("ALLOW", _extensions, ()),
-            deny=self.get("DENY", _extensions, ()),
+            allow=self.get("ALLOW", _extensions, _NONE),
+            deny=self.get("DENY", _extensions, _NONE),
         )
 
     def _url(self, name: str) -> str | None:

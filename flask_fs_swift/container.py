@@ -23,12 +23,13 @@ from .errors import (
     FileExists,
     FileNotFound,
     FSError,
+    ObjectChanged,
     SwiftError,
 )
 from .etag import content_md5, unquoted
 from .metadata import NONCE, checked_metadata, encode_metadata, header_of
 from .names import check_name
-from .streams import CHUNK_SIZE, ObjectStream
+from .streams import CHUNK_SIZE, ObjectStream, check_chunk_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,6 +92,7 @@ class Container:
 
         :raises FileNotFound: there is none.
         """
+        check_chunk_size(chunk_size)
         try:
             checkout, body, headers = fetch(self._caller, self._call("read", name), self.name)
         except SwiftError as error:
@@ -126,7 +128,10 @@ class Container:
         try:
             stored = self._put(call, content, fields)
         except SourceFailed as failed:
-            raise failed.error from None
+            if isinstance(failed.error, FSError):
+                failed.error.filename = failed.error.filename or name
+                failed.error.maybe_applied = failed.error.maybe_applied or call.uncertain
+            raise failed.error from failed.error.__cause__
         except SwiftError as error:
             stored = self._settle_create(call, error, fields)
         self._saw()
@@ -141,7 +146,7 @@ class Container:
         except SwiftError as error:
             if error.http_status != 404:
                 raise
-            self._check_container()
+            self._check_container(error)
         else:
             self._saw()
 
@@ -151,19 +156,29 @@ class Container:
         Where the policy is not ``log``, the ETags are compared too, at one more request.
 
         :raises FileNotFound: there is no source.
+        :raises ObjectChanged: it was replaced between its ETag and its copy.
         """
         check_name(target)
         strict = self._settings.etag_mismatch_policy != "log"
         expected = content_md5(self._head(source)) if strict else None
+        # Of the source: what the ETags are compared for must be one version of it.
+        condition = {"if-match": f'"{expected}"'} if expected is not None else {}
         call = self._call("copy", source, changes=True)
 
         def send(connection: Connection) -> dict[str, str]:
-            connection.copy_object(self.name, source, destination=f"/{self.name}/{target}")
+            destination = f"/{self.name}/{target}"
+            connection.copy_object(self.name, source, destination=destination, headers=condition)
             return last_headers(connection)
 
         try:
             answer = self._caller.run(call, send)
         except SwiftError as error:
+            if error.http_status == 412 and condition:
+                raise ObjectChanged(
+                    f"{source!r} changed while it was copied; nothing was stored",
+                    filename=source,
+                    maybe_applied=error.maybe_applied,
+                ) from error
             self._explain(error, source)
         self._saw()
         if expected is not None:
@@ -350,20 +365,22 @@ class Container:
         """Raise what an answer means. Swift has one 404 for a missing object or container."""
         if error.http_status != 404:
             raise error
-        self._check_container()
+        self._check_container(error)
         raise FileNotFound(
             f"{name!r} does not exist", filename=name, maybe_applied=error.maybe_applied
         ) from error
 
-    def _check_container(self) -> None:
+    def _check_container(self, absent: SwiftError) -> None:
         """Make sure that it is not the container that is absent."""
         if self._settings.create_container or self._was_seen():
             return
         call = self._call(f"look for the container {self.name!r}", None)
         try:
             self._caller.run(call, lambda connection: connection.head_container(self.name))
-        except SwiftError as error:
-            if error.http_status != 404:
+        except FSError as error:
+            error.filename = absent.filename
+            error.maybe_applied = absent.maybe_applied
+            if error.http_status != 404 or not isinstance(error, SwiftError):
                 raise
             raise self._no_container(error) from error
         self._saw()

@@ -94,8 +94,8 @@ def take(raw: RawContent, *, filename: str, limit: int | None = None) -> Content
         _Meter(filename, limit).count(memoryview(raw).nbytes)
         return Held(bytes(raw))
     source = _Source(raw, _Meter(filename, limit))
-    head = source.read_up_to(HELD)
-    if len(head) < HELD:
+    head = source.read_up_to(HELD + 1)
+    if len(head) <= HELD:
         return Held(head)
     if _is_seekable(raw):
         return _Reread(raw, raw.tell() - len(head), head, source)
@@ -110,7 +110,7 @@ def whole(content: Content) -> bytes:
             return body
         return b"".join(body if isinstance(body, Iterator) else _blocks_of(body))
     except SourceFailed as failed:
-        raise failed.error from None
+        raise failed.error from failed.error.__cause__
 
 
 class Held:
@@ -121,9 +121,14 @@ class Held:
         self.size: int | None = len(data)
         self.etag: str | None = md5(data).hexdigest()
 
-    def body(self) -> bytes:
-        """Return the bytes themselves."""
-        return self._data
+    def body(self) -> bytes | Readable:
+        """Return the bytes themselves; many of them as a file.
+
+        Bytes are sent in one go, and a socket's time-out then covers all of them.
+        """
+        if len(self._data) <= BLOCK:
+            return self._data
+        return _FileBody(io.BytesIO(self._data), len(self._data))
 
     def is_whole(self) -> bool:
         """Return True: memory does not run out."""
@@ -164,11 +169,12 @@ class _FileBody:
         """Return the next bytes; never fewer in all than were promised to Swift."""
         wanted = self._left if size < 0 else min(size, self._left)
         with _carrying():
-            block = _checked(self._file.read(wanted)) if wanted else b""
+            # No more than asked for, whatever the file thinks: it would follow the request.
+            block = _checked(self._file.read(wanted))[:wanted] if wanted else b""
             self._left -= len(block)
             if wanted and not block:
                 raise StreamBroken(
-                    "the file became shorter while it was sent; nothing was stored",
+                    "the file became shorter while it was sent",
                     received=self._size - self._left,
                     expected=self._size,
                 )
@@ -193,15 +199,23 @@ class _Passing:
         if self._head is None:
             raise RuntimeError("this content has passed and cannot be sent again")
         digest = md5(self._head)
-        for start in range(0, len(self._head), BLOCK):
-            yield self._head[start : start + BLOCK]
+        yield from _cut(self._head)
         self._head = None
         with _carrying():
             for block in self._source:
                 digest.update(block)
-                yield block
+                yield from _cut(block)
         self.size = self._source.counted
         self.etag = digest.hexdigest()
+
+
+def _cut(block: bytes) -> Iterator[bytes]:
+    """Yield a block in pieces: a socket's time-out covers each piece that is sent."""
+    if len(block) <= BLOCK:
+        yield block
+        return
+    for start in range(0, len(block), BLOCK):
+        yield block[start : start + BLOCK]
 
 
 @contextmanager

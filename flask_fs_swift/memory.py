@@ -21,7 +21,7 @@ from .etag import md5
 from .metadata import checked_metadata
 from .names import check_name, check_prefix
 from .objects import ObjectInfo
-from .streams import ObjectStream
+from .streams import ObjectStream, check_chunk_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,6 +50,7 @@ class MemoryBackend:
 
     def get(self, name: str, chunk_size: int) -> ObjectStream:
         """Open an object for reading."""
+        check_chunk_size(chunk_size)
         stored = self._find(name)
         return ObjectStream(
             stored.info,

@@ -42,13 +42,24 @@ class AllExcept:
     """All extensions but some: ``AllExcept(SCRIPTS + EXECUTABLES)``."""
 
     def __init__(self, items: Iterable[str]) -> None:
-        self.items = frozenset(items)
+        self.items = frozenset(map(_bare, items))
 
     def __contains__(self, extension: object) -> bool:
         return extension not in self.items
 
     def __repr__(self) -> str:
         return f"AllExcept({sorted(self.items)})"
+
+
+def normalised(extensions: Extensions) -> Extensions:
+    """Return extensions in lower case and without a dot, where they can be told apart."""
+    if isinstance(extensions, (tuple, list, set, frozenset)):
+        return frozenset(map(_bare, extensions))
+    return extensions
+
+
+def _bare(extension: str) -> str:
+    return extension.lower().removeprefix(".")
 
 
 def is_allowed(filename: str, extensions: Extensions, allow: Extensions, deny: Extensions) -> bool:

@@ -7,7 +7,6 @@ that it is registered with. So one ``Storage`` serves any number of applications
 from __future__ import annotations
 
 import copy
-import io
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Literal, TypedDict, overload
 from urllib.parse import quote, urljoin
@@ -18,6 +17,7 @@ from .content import take
 from .errors import (
     ConfigError,
     FileNotFound,
+    InvalidName,
     OperationNotSupported,
     UnauthorizedFileType,
 )
@@ -25,8 +25,8 @@ from .events import Watch, watched
 from .metadata import check_header
 from .names import check_name
 from .objects import Properties
-from .presets import DEFAULTS, Extensions, is_allowed
-from .streams import CHUNK_SIZE, ObjectStream, StreamFile
+from .presets import DEFAULTS, Extensions, is_allowed, normalised
+from .streams import CHUNK_SIZE, BinaryReader, ObjectStream, TextReader
 from .uploads import guess_type, uploaded_name, uploaded_type
 from .writer import BinaryWriter, TextWriter
 
@@ -47,6 +47,9 @@ if TYPE_CHECKING:
     from .objects import ObjectInfo
 
     Folder: TypeAlias = "str | Callable[[], str] | None"
+
+#: Seconds.
+CENTURY = 100 * 365 * 24 * 3600
 
 #: Where an application keeps what is mounted on it.
 EXTENSION = "flask_fs_swift"
@@ -97,7 +100,7 @@ class Storage:
         overwrite: bool = False,
     ) -> None:
         self.name = name
-        self.extensions = extensions
+        self.extensions = normalised(extensions)
         self.upload_to = upload_to
         self.overwrite = overwrite
         self._bound: Mount | None = None
@@ -133,7 +136,7 @@ class Storage:
         :param overwrite: None: as the storage says.
         :param content_type: by default what the name's extension suggests.
         :param metadata: keys of letters, digits and inner hyphens; case is lost.
-        :param expires_after: seconds until the file is deleted; at least 1.
+        :param expires_after: seconds until the file is deleted; from 1 to a hundred years.
         :raises InvalidName: before anything was read or sent.
         :raises FileExists: nothing was stored.
         :raises FileTooLarge: more than ``MAX_SIZE`` bytes; nothing was stored.
@@ -202,13 +205,21 @@ class Storage:
 
         :param prefix: with its final slash, so that ``a/b/`` never takes ``a/b2``.
         :raises ValueError: it does not end with a slash.
+        :raises InvalidName: another program gave a file a name that is not possible here;
+            all others were removed.
         """
         if not prefix.endswith("/"):
             raise ValueError(f"a folder ends with a slash: {prefix + '/'!r}, not {prefix!r}")
         count = 0
+        refused: InvalidName | None = None
         for name in self.list_files(prefix):
-            self.delete(name)
-            count += 1
+            try:
+                self.delete(name)
+                count += 1
+            except InvalidName as error:
+                refused = error
+        if refused is not None:
+            raise refused
         return count
 
     def copy(self, filename: str, target: str, overwrite: bool | None = None) -> None:
@@ -307,8 +318,8 @@ class Storage:
         :raises FileNotFound: reading, and there is none.
         """
         if mode in {"r", "rb"}:
-            binary = io.BufferedReader(StreamFile(self.read_chunks(filename)), CHUNK_SIZE)
-            return binary if mode == "rb" else io.TextIOWrapper(binary, encoding="utf-8")
+            stream = self.read_chunks(filename)
+            return BinaryReader(stream) if mode == "rb" else TextReader(stream)
         if mode not in {"w", "wb"}:
             raise ValueError(f"mode must be 'rb', 'r', 'wb' or 'w', not {mode!r}")
         check_name(filename)
@@ -409,7 +420,10 @@ class Storage:
                 f"{self.name!r} has no public address; set {self.name.upper()}_FS_URL",
                 filename=filename,
             )
-        return (urljoin(request.url_root, base) if external else base) + quote(filename)
+        # A slash at the beginning is the name's own: after another it would begin a host.
+        bare = filename.lstrip("/")
+        path = "%2F" * (len(filename) - len(bare)) + quote(bare)
+        return (urljoin(request.url_root, base) if external else base) + path
 
     def path(self, filename: str) -> str:
         """Raise: no backend of this package keeps files in the file system.
@@ -457,8 +471,8 @@ def _folder(folder: Folder) -> str:
 
 
 def _whole_seconds(seconds: float | None) -> int | None:
-    if seconds is not None and seconds < 1:
-        raise ValueError(f"expires_after must be at least 1 second, not {seconds}")
+    if seconds is not None and not 1 <= seconds <= CENTURY:
+        raise ValueError(f"expires_after must be 1 second to 100 years, not {seconds}")
     return None if seconds is None else int(seconds)
 
 

@@ -23,6 +23,18 @@ if TYPE_CHECKING:
 
 #: Bytes.
 CHUNK_SIZE = 1024 * 1024
+#: Bytes per read of a download: what one that breaks loses of what had arrived.
+PIECE = 64 * 1024
+
+
+def check_chunk_size(size: int) -> int:
+    """Return the size of a chunk.
+
+    :raises ValueError: it is not a whole number of bytes, 1 or more.
+    """
+    if not isinstance(size, int) or size < 1:
+        raise ValueError(f"chunk_size must be at least 1 byte, not {size}")
+    return size
 
 
 class Download(Protocol):
@@ -71,9 +83,6 @@ class ObjectStream:
         md5_of_content: str | None,
         chunk_size: int = CHUNK_SIZE,
     ) -> None:
-        if chunk_size < 1:
-            download.abort()
-            raise ValueError(f"chunk_size must be at least 1 byte, not {chunk_size}")
         #: What is being read.
         self.info = info
         #: Bytes handed over so far.
@@ -92,7 +101,7 @@ class ObjectStream:
         if info.size == 0:
             self._complete()
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int | None = -1) -> bytes:
         """Return the next ``size`` bytes, fewer only at the end; all that are left by default.
 
         :raises ETagMismatchError: these were the last bytes, and the whole is not what
@@ -103,22 +112,19 @@ class ObjectStream:
         if self._closed:
             raise ValueError("read of a closed stream")
         try:
-            return self._read(size)
+            return self._read(-1 if size is None else size)
         except BaseException as error:
             self._end(error)
             raise
 
     def _read(self, size: int) -> bytes:
-        blocks: list[bytes] = []
+        gathered = io.BytesIO()  # Unlike a list to be joined, it holds them only once.
         missing = size
-        while missing:
-            block = self._next_block(missing)
-            if not block:
-                break
-            blocks.append(block)
+        while missing and (block := self._next_block(missing)):
+            gathered.write(block)
             if size > 0:
                 missing -= len(block)
-        return blocks[0] if len(blocks) == 1 else b"".join(blocks)
+        return gathered.getvalue()
 
     def _next_block(self, wanted: int) -> bytes:
         while self._download is not None:
@@ -137,7 +143,7 @@ class ObjectStream:
         return b""
 
     def _at_most(self, wanted: int) -> int:
-        left = CHUNK_SIZE if self._size is None else self._size - self.received
+        left = PIECE if self._size is None else min(PIECE, self._size - self.received)
         return left if wanted < 0 else min(wanted, left)
 
     def _count(self, block: bytes) -> None:
@@ -209,17 +215,21 @@ class ObjectStream:
     ) -> None:
         self._end(error)
 
+    def drop(self) -> None:
+        """Close, and tell nobody: a finaliser must not wait, and a hook may."""
+        self.on_end = None
+        self._let_go()
+
     def __del__(self) -> None:
-        # No hook: it may wait, and a finaliser must not.
         if not getattr(self, "_closed", True):
-            self._let_go()
+            self.drop()
 
 
 class StreamFile(io.RawIOBase):
     """A stream as the raw file below :class:`io.BufferedReader`."""
 
     def __init__(self, stream: ObjectStream) -> None:
-        self._stream = stream
+        self.stream = stream
 
     def readable(self) -> bool:
         """Return True."""
@@ -228,12 +238,34 @@ class StreamFile(io.RawIOBase):
     def readinto(self, buffer: Buffer, /) -> int:
         """Fill a buffer with the next bytes; return how many they were."""
         view = memoryview(buffer).cast("B")
-        block = self._stream.read(len(view))
+        block = self.stream.read(len(view))
         view[: len(block)] = block
         return len(block)
 
     def close(self) -> None:
         """Close the stream with the file."""
         if not self.closed:
-            self._stream.close()
+            self.stream.close()
         super().close()
+
+
+class BinaryReader(io.BufferedReader):
+    """A stream as a binary file. Dropped without being closed, it tells no hook."""
+
+    def __init__(self, stream: ObjectStream) -> None:
+        super().__init__(StreamFile(stream), CHUNK_SIZE)
+        self._stream = stream
+
+    def __del__(self) -> None:
+        self._stream.drop()
+
+
+class TextReader(io.TextIOWrapper):
+    """A stream as a text file in UTF-8. Dropped without being closed, it tells no hook."""
+
+    def __init__(self, stream: ObjectStream) -> None:
+        super().__init__(BinaryReader(stream), encoding="utf-8")
+        self._stream = stream
+
+    def __del__(self) -> None:
+        self._stream.drop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import secrets
+from pathlib import PurePosixPath
 
 from werkzeug.datastructures import FileStorage
 from werkzeug.utils import secure_filename
@@ -14,12 +15,16 @@ from .metadata import check_header
 
 def guess_type(filename: str) -> str:
     """Return the content type that a name's extension suggests."""
-    return mimetypes.guess_type(filename)[0] or "application/octet-stream"
+    # Of the extensions alone: a whole name may look like a URL that says its own type.
+    extensions = "".join(PurePosixPath(filename).suffixes[-2:])
+    return mimetypes.guess_type(f"x{extensions}")[0] or "application/octet-stream"
 
 
 def uploaded_type(file: object) -> str | None:
     """Return the content type that came with an upload; None where there is no good one."""
     given = file.content_type if isinstance(file, FileStorage) else None
+    if given and "swift_" in given.lower():
+        return None  # Swift refuses parameters of that name: they are its own.
     try:
         return check_header("content_type", given) if given else None
     except ValueError:

@@ -35,7 +35,8 @@ class _Pending:
 class BinaryWriter(io.BufferedIOBase):
     """A binary file whose content is stored on ``close()``, unless its block raised.
 
-    Dropped without being closed, it stores nothing.
+    Dropped without being closed, it stores nothing; a ``TextIOWrapper`` around it would
+    close it even then.
     """
 
     def __init__(self, store: Callable[[IO[bytes]], object]) -> None:

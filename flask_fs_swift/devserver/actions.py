@@ -119,6 +119,33 @@ class _FlippedUpload:
         return getattr(self._upload, name)
 
 
+def _slow_upload(request: FailingRequest) -> Iterable[bytes]:
+    seconds = _SECOND if request.fault.seconds is None else request.fault.seconds
+    upload = request.environ["wsgi.input"]
+    request.environ["wsgi.input"] = _SlowUpload(upload, lambda: request.pause(seconds))
+    return request.app(request.environ, request.start_response)
+
+
+class _SlowUpload:
+    """A request's body that is read with a pause after each MiB."""
+
+    def __init__(self, upload: Any, pause: Callable[[], None]) -> None:
+        self._upload = upload
+        self._pause = pause
+        self._since = 0  # bytes since the last pause
+
+    def read(self, *size: int) -> bytes:
+        block: bytes = self._upload.read(*size)
+        self._since += len(block)
+        if self._since >= 1024 * 1024:
+            self._since = 0
+            self._pause()
+        return block
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._upload, name)
+
+
 def _stall(request: FailingRequest) -> Iterable[bytes]:
     seconds = _SECOND if request.fault.seconds is None else request.fault.seconds
     return _interrupt(request, lambda: request.pause(seconds), go_on=True)
@@ -188,5 +215,6 @@ ACTIONS: dict[str, Callable[[FailingRequest], Iterable[bytes]]] = {
     "etag": _etag,
     "corrupt": _corrupt,
     "corrupt_upload": _corrupt_upload,
+    "slow_upload": _slow_upload,
     "stale_listing": _stale_listing,
 }

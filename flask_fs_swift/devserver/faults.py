@@ -19,6 +19,7 @@ Action = Literal[
     "truncate",
     "delay",
     "stall",
+    "slow_upload",
     "hang",
     "etag",
     "corrupt",
@@ -48,6 +49,7 @@ class Fault:
 
     - ``delay``: wait ``seconds`` (1) before Swift is asked.
     - ``stall``: send ``bytes`` of the body, wait ``seconds`` (1), go on.
+    - ``slow_upload``: pause ``seconds`` (1) after each MiB of the request's body.
     - ``truncate``: send ``bytes`` of the body, close the connection.
     - ``reset_body``: send ``bytes`` of the body, reset the TCP connection.
 
