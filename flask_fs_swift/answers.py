@@ -115,15 +115,17 @@ def never_sent(failure: BaseException) -> bool:
     return any(isinstance(cause, kinds) for cause in causes(failure))
 
 
-def is_distrust(failure: BaseException) -> bool:
+def is_distrust(failure: BaseException, *, contexts: bool = False) -> bool:
     """Tell whether the server's certificate was refused: another attempt changes nothing."""
-    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes(failure))
+    found = causes(failure, contexts=contexts)
+    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in found)
 
 
-def causes(failure: BaseException) -> list[BaseException]:
+def causes(failure: BaseException, *, contexts: bool = False) -> list[BaseException]:
     """Return a failure and all that it is made of: requests keeps them in its arguments.
 
-    Not its context: that may be an exception which our caller is handling.
+    :param contexts: also what was being handled when it was raised. keystoneauth names its
+        causes in no other way; but it may be an exception that our caller is handling.
     """
     found: list[BaseException] = []
     pending: list[object] = [failure]
@@ -131,6 +133,6 @@ def causes(failure: BaseException) -> list[BaseException]:
         cause = pending.pop()
         if isinstance(cause, BaseException) and cause not in found:
             found.append(cause)
-            pending += [cause.__cause__, getattr(cause, "reason", None)]
-            pending += cause.args
+            pending += [cause.__cause__, getattr(cause, "reason", None), *cause.args]
+            pending += [cause.__context__] if contexts else []
     return found

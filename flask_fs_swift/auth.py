@@ -244,14 +244,14 @@ def _no_token(url: str) -> AuthFailed:
 
 def _unreachable(url: str, failure: Exception) -> Exception:
     reason = _reason(failure)
-    if is_distrust(failure):
+    if is_distrust(failure, contexts=True):
         return AuthFailed(f"{url} is not trusted: {reason}; Swift was sent nothing")
     return Busy(AuthFailed(f"{url} could not be asked: {reason}; Swift was sent nothing"))
 
 
 def _reason(failure: Exception) -> str:
     """Say why in the words of the system: the libraries' quote URLs, and even headers."""
-    found = causes(failure)
+    found = causes(failure, contexts=True)
     if any(isinstance(cause, (TimeoutError, requests.Timeout)) for cause in found):
         return "no answer in time"
     said = [cause.strerror for cause in found if isinstance(cause, OSError) and cause.strerror]
