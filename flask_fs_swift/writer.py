@@ -8,9 +8,8 @@ from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
 
-    from typing_extensions import Buffer, Self
+    from typing_extensions import Buffer
 
 #: Bytes held in memory; what is longer goes to a temporary file.
 IN_MEMORY = 4 * 1024 * 1024
@@ -32,12 +31,8 @@ class _Pending:
         self.file.close()
 
 
-class BinaryWriter(io.BufferedIOBase):
-    """A binary file whose content is stored on ``close()``, unless its block raised.
-
-    Dropped without being closed, it stores nothing; a ``TextIOWrapper`` around it would
-    close it even then.
-    """
+class _StoredOnClose(io.IOBase):
+    """What both kinds of file have in common: how they end."""
 
     def __init__(self, store: Callable[[IO[bytes]], object]) -> None:
         super().__init__()
@@ -46,6 +41,30 @@ class BinaryWriter(io.BufferedIOBase):
     def writable(self) -> bool:
         """Return True."""
         return True
+
+    def close(self) -> None:
+        """Store what was written. Closing again does nothing."""
+        self._end(self._pending.commit)
+
+    def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> None:
+        self._end(self._pending.commit if error is None else self._pending.discard)
+
+    def __del__(self) -> None:
+        # Instead of io's own finaliser, which would close, and so store.
+        self._end(self._pending.discard)
+
+    def _end(self, end: Callable[[], None]) -> None:
+        if not self.closed:
+            super().close()  # First, so that a failed commit is not tried again.
+            end()
+
+
+class BinaryWriter(_StoredOnClose, io.BufferedIOBase):
+    """A binary file whose content is stored on ``close()``, unless its block raised.
+
+    Dropped without being closed, it stores nothing; a ``TextIOWrapper`` around it would
+    close it even then.
+    """
 
     def seekable(self) -> bool:
         """Return True."""
@@ -64,62 +83,16 @@ class BinaryWriter(io.BufferedIOBase):
         return self._pending.file.tell()
 
     def truncate(self, size: int | None = None, /) -> int:
-        """Cut the file, by default at the position."""
-        return self._pending.file.truncate(size)
-
-    def close(self) -> None:
-        """Store what was written. Closing again does nothing."""
-        _close(self, self._pending.commit)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
-        _close(self, self._pending.commit if error is None else self._pending.discard)
-
-    def __del__(self) -> None:
-        # Instead of io's own finaliser, which would close, and so store.
-        _close(self, self._pending.discard)
+        """Cut the file, by default at the position; return its size."""
+        cut = self.tell() if size is None else size
+        self._pending.file.truncate(cut)
+        return cut
 
 
-class TextWriter(io.TextIOBase):
+class TextWriter(_StoredOnClose, io.TextIOBase):
     """A UTF-8 text file whose content is stored on ``close()``, unless its block raised."""
-
-    def __init__(self, store: Callable[[IO[bytes]], object]) -> None:
-        super().__init__()
-        self._pending = _Pending(store)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def writable(self) -> bool:
-        """Return True."""
-        return True
 
     def write(self, text: str, /) -> int:
         """Write text, returning how many characters."""
         self._pending.file.write(text.encode())
         return len(text)
-
-    def close(self) -> None:
-        """Store what was written. Closing again does nothing."""
-        _close(self, self._pending.commit)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
-        _close(self, self._pending.commit if error is None else self._pending.discard)
-
-    def __del__(self) -> None:
-        _close(self, self._pending.discard)
-
-
-def _close(file: io.IOBase, end: Callable[[], None]) -> None:
-    if not file.closed:
-        io.IOBase.close(file)  # First, so that a failed commit is not tried again.
-        end()

@@ -28,8 +28,6 @@ class Work:
     def __init__(self, files: Storage) -> None:
         self._files = files
         self._prepared = prepare(files, PREPARED, lambda: random.randint(30_000, 100_000))
-        # The container was created, and the socket that said so waits for the collector.
-        gc.collect()
         self.sockets = Sockets()
 
     def __call__(self, numbers: range) -> None:
@@ -70,6 +68,7 @@ def native_threads_share_with_patched_greenlets() -> None:
         beside=[partial(work, range(n, n + 20)) for n in range(1000, 1100, 20)],
     )
     assert_all_is_back(pool)
+    assert work.sockets.most == POOL_SIZE, work.sockets.most
 
 
 def others_run_while_one_waits() -> None:
@@ -92,7 +91,6 @@ def closing_the_pool_closes_its_sockets() -> None:
     files, pool = new_storage()
     prepare(files, 1, lambda: 300_000)
     sockets = Sockets()
-    gc.collect()
     gc.disable()
     here.at_once([partial(files.read, "prepared/0") for _ in range(POOL_SIZE)])
     assert sockets.connected() == pool.stats().idle
