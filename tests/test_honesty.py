@@ -66,9 +66,9 @@ def test_a_time_out_is_for_a_piece_and_not_for_the_content(
     """The whole takes several times as long as TIMEOUT; something moves all the time."""
     files = make_storage(timeout=2.0, retries=0)
     files.write("warm.txt", b"")
-    swift_faults.add("slow_upload", method="PUT", path="a.bin", seconds=0.4)
+    swift_faults.add("slow_upload", method="PUT", path="a.bin", seconds=0.15)
     began = time.monotonic()
-    files.write("a.bin", raw(LONG * 3))
+    files.write("a.bin", raw(LONG * 6))
     assert time.monotonic() - began > 3
 
 
