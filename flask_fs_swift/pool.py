@@ -37,7 +37,7 @@ from collections import Counter, deque
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .concurrency import (
     Latch,
@@ -118,11 +118,20 @@ class _Slot:
 
 def _close(connection: Connection) -> None:
     http = getattr(connection, "http_conn", None)
+    # swiftclient leaves it to urllib3 to close an idle socket, which it does when nothing
+    # refers to it; but the last answer does, and the traceback of an error.
+    sockets = _idle_sockets(http[1]) if http is not None else []
     connection.close()
-    if http is not None:
-        # swiftclient's transport and its last answer refer to each other, and urllib3
-        # closes a socket only when nothing refers to it.
-        http[1].resp = None
+    for idle in sockets:
+        idle.close()
+
+
+def _idle_sockets(http: Any) -> list[Any]:
+    """Return urllib3's pools: one, with one socket, where no proxy or redirect comes between."""
+    adapters = http.request_session.adapters.values()
+    managers = [(adapter.poolmanager, *adapter.proxy_manager.values()) for adapter in adapters]
+    containers = [manager.pools for group in managers for manager in group]
+    return [pools[key] for pools in containers for key in pools.keys()]  # noqa: SIM118
 
 
 class Checkout:

@@ -87,6 +87,18 @@ def others_run_while_one_waits() -> None:
     assert_all_is_back(pool)
 
 
+def a_discarded_connection_leaves_no_socket() -> None:
+    files, pool = new_storage()
+    sockets = Sockets()
+    assert not files.exists("the container")
+    gc.collect()
+    gc.disable()
+    # Swift answers that there is no container, before it has read the content.
+    files.write("first", b"content")
+    assert pool.stats().discarded == 1
+    assert sockets.connected() == pool.stats().idle == 1
+
+
 def closing_the_pool_closes_its_sockets() -> None:
     files, pool = new_storage()
     prepare(files, 1, lambda: 300_000)
@@ -136,4 +148,6 @@ def prepare(files: Storage, count: int, size: Callable[[], int]) -> dict[str, by
     contents = {f"prepared/{number}": os.urandom(size()) for number in range(count)}
     for name, content in contents.items():
         files.write(name, content)
+    # The socket of the authentication is no connection of the pool's.
+    gc.collect()
     return contents

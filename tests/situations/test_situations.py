@@ -76,6 +76,11 @@ def test_others_run_while_one_waits_for_a_slot(run: Run, situation: str) -> None
 
 
 @in_every_situation
+def test_a_discarded_connection_leaves_no_socket(run: Run, situation: str) -> None:
+    run(situation, "load", "a_discarded_connection_leaves_no_socket")
+
+
+@in_every_situation
 def test_closing_the_pool_closes_its_sockets(run: Run, situation: str) -> None:
     run(situation, "load", "closing_the_pool_closes_its_sockets")
 
