@@ -21,7 +21,10 @@ SKIPPED = "only Linux tells the sockets of a process"
 
 
 def new_storage(**settings: object) -> tuple[Storage, Pool]:
-    """Return a storage on the Swift of the test, in a fresh container, and its pool."""
+    """Return a storage on the Swift of the test, in a fresh container, and its pool.
+
+    :param settings: without ``FS_SWIFT_``.
+    """
     app = Flask("situations")
     app.config.update(
         FS_SWIFT_AUTHURL=here.facts["auth_url"],
@@ -31,8 +34,8 @@ def new_storage(**settings: object) -> tuple[Storage, Pool]:
         FS_SWIFT_CREATE_CONTAINER=True,
         FS_SWIFT_POOL_SIZE=POOL_SIZE,
         FS_SWIFT_POOL_TIMEOUT=50,
-        **{f"FS_SWIFT_{key.upper()}": value for key, value in settings.items()},
     )
+    app.config.update({f"FS_SWIFT_{key.upper()}": value for key, value in settings.items()})
     files = Storage(f"s{secrets.token_hex(6)}", ALL)
     FS(app, files)
     [pool] = app.extensions["flask_fs_swift"].pools

@@ -76,8 +76,8 @@ def test_others_run_while_one_waits_for_a_slot(run: Run, situation: str) -> None
 
 
 @in_every_situation
-def test_a_discarded_connection_leaves_no_socket(run: Run, situation: str) -> None:
-    run(situation, "load", "a_discarded_connection_leaves_no_socket")
+def test_an_error_that_is_kept_keeps_no_socket(run: Run, situation: str) -> None:
+    run(situation, "load", "an_error_that_is_kept_keeps_no_socket")
 
 
 @in_every_situation
