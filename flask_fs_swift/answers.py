@@ -14,6 +14,7 @@ from .errors import Forbidden, QuotaExceeded, SwiftError
 from .etag import is_manifest, unquoted
 from .metadata import decode_metadata
 from .objects import ObjectInfo
+from .transport import NotConnected, Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +36,8 @@ def last_headers(connection: Connection) -> dict[str, str]:
     response = connection.http_conn[1].resp if connection.http_conn else None
     if response is None:
         return {}
+    if isinstance(response, Response):
+        return response.fields
     return {name.lower(): value for name, value in response.getheaders()}
 
 
@@ -111,7 +114,12 @@ def retry_after(answer: ClientException) -> str | None:
 
 def never_sent(failure: BaseException) -> bool:
     """Tell whether a request failed before any of it was sent: there was no connection."""
-    kinds = (requests.ConnectTimeout, urllib3.exceptions.NewConnectionError, ConnectionRefusedError)
+    kinds = (
+        NotConnected,
+        requests.ConnectTimeout,
+        urllib3.exceptions.NewConnectionError,
+        ConnectionRefusedError,
+    )
     return any(isinstance(cause, kinds) for cause in causes(failure))
 
 

@@ -12,6 +12,7 @@ import requests
 from swiftclient import client as swiftclient
 
 from .answers import NETWORK_ERRORS, causes, is_distrust
+from .connection import over_requests
 from .errors import AuthFailed
 from .retry import is_transient, seconds_until
 
@@ -95,9 +96,7 @@ def _embedded(credentials: Credentials, data: Path, timeout: float) -> Token:
 def _v1(credentials: Credentials, timeout: float) -> Token:
     """Ask a v1 service such as Swift's own tempauth (Swift API reference, "Auth v1")."""
     url = credentials.authurl
-    parsed, connection = swiftclient.http_connection(
-        url, cacert=credentials.cacert, insecure=credentials.insecure, timeout=timeout
-    )
+    parsed, connection = over_requests(url, credentials, timeout)
     headers = {"X-Auth-User": credentials.user or "", "X-Auth-Key": credentials.key or ""}
     try:
         connection.request("GET", parsed.path, "", headers)
@@ -127,7 +126,9 @@ def _keystone(credentials: Credentials, timeout: float) -> Token:
 
     url = credentials.authurl
     verify = False if credentials.insecure else credentials.cacert or True
-    session = Session(verify=verify, timeout=timeout)
+    session = Session(verify=verify, cert=_own_certificate(credentials), timeout=timeout)
+    if credentials.proxy is not None:
+        session.session.proxies = {"http": credentials.proxy, "https": credentials.proxy}
     plugin = _plugin(credentials)
     try:
         access = plugin.get_access(session)
@@ -139,6 +140,12 @@ def _keystone(credentials: Credentials, timeout: float) -> Token:
     if not value or not storage_url:
         raise _no_token(url)
     return _token(storage_url, value, life)
+
+
+def _own_certificate(credentials: Credentials) -> str | tuple[str, str] | None:
+    if credentials.cert is None or credentials.cert_key is None:
+        return credentials.cert
+    return credentials.cert, credentials.cert_key
 
 
 def _explained(url: str, error: Exception) -> Exception:

@@ -20,6 +20,7 @@ from swiftclient import ClientException
 
 from .answers import NETWORK_ERRORS, is_distrust, never_sent, retry_after, swift_error
 from .errors import AuthFailed, ETagMismatchError, FSError, SwiftError, SwiftUnavailable
+from .login import attach
 from .retry import Attempts, is_transient, seconds_until
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from swiftclient import Connection
 
-    from .auth import Token
     from .config import SwiftSettings
     from .content import Content
     from .login import Login
@@ -59,15 +59,16 @@ class Caller:
 
     def start(self, call: Call, send: Callable[[Connection], T]) -> tuple[Checkout, T]:
         """Send a request until it is answered; the caller gives back the connection."""
+        deadline = call.attempts.deadline
         try:
             while True:
-                token = self._login.tokens.token(call.attempts.deadline)
-                checkout = self._login.pool.checkout(call.attempts.deadline.remaining())
+                token = self._login.tokens.token(deadline)
+                checkout = self._login.pool.checkout(deadline.remaining())
                 try:
-                    left = call.attempts.deadline.remaining()
+                    left = deadline.remaining()
                     if not left:
                         raise call.out_of_time()
-                    attach(checkout.connection, token, min(self._timeout, left))
+                    attach(checkout.connection, token, min(self._timeout, left), deadline)
                     return checkout, send(checkout.connection)
                 except ClientException as answer:
                     (checkout.checkin if call.was_read_clean(answer) else checkout.discard)()
@@ -89,20 +90,6 @@ class Caller:
             error.filename = error.filename or call.filename
             error.maybe_applied = error.maybe_applied or call.uncertain
             raise
-
-
-def attach(connection: Connection, token: Token, timeout: float) -> None:
-    """Point a connection at our token, and at how long it may wait.
-
-    :param timeout: seconds per socket operation.
-    """
-    if connection.url != token.url:
-        connection.close()
-    connection.url, connection.token = token.url, token.value
-    if connection.http_conn is None:
-        connection.http_conn = connection.http_connection()
-    # A request that followed a redirect would take the token along.
-    connection.http_conn[1].requests_args.update(timeout=timeout, allow_redirects=False)
 
 
 class Call:

@@ -16,6 +16,7 @@ switch greenlets, so a greenlet never meets one that is taken by its own thread.
 from __future__ import annotations
 
 import os
+import select
 import socket
 import sys
 import threading
@@ -139,6 +140,23 @@ class _GreenletWakeup:
         with self._lock:
             if self._watcher is not None:
                 self._watcher.send()
+
+
+class Arrivals:
+    """What arrives on a socket, asked for without waiting and without a switch."""
+
+    def __init__(self, fileno: int) -> None:
+        poll = _native("select", "poll") if hasattr(select, "poll") else None
+        self._poll = poll() if poll is not None else None
+        self._fileno = fileno
+        if self._poll is not None:
+            self._poll.register(fileno, select.POLLIN)
+
+    def are_there(self) -> bool:
+        """Tell whether there is something to read: bytes, an end, an error."""
+        if self._poll is not None:
+            return bool(self._poll.poll(0))
+        return bool(_native("select", "select")([self._fileno], [], [], 0)[0])
 
 
 class Latch:

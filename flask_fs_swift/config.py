@@ -30,6 +30,7 @@ T = TypeVar("T")
 EMBEDDED = "embedded"
 
 BACKENDS = ("swift", "memory")
+TRANSPORTS = ("native", "requests")
 
 _NONE: Extensions = ()
 
@@ -59,6 +60,11 @@ class Credentials:
     os_options: tuple[tuple[str, str], ...] = field(repr=False)
     cacert: str | None = None
     insecure: bool = False
+    #: Our own certificate for TLS, and its key where that is in another file.
+    cert: str | None = None
+    cert_key: str | None = None
+    #: Its address may have a password in it.
+    proxy: str | None = field(default=None, repr=False)
     #: Where the embedded Swift keeps its data; None for any other Swift.
     embedded_in: Path | None = None
 
@@ -74,6 +80,8 @@ class LoginSettings:
     pool_timeout: float = 30.0
     #: Seconds per socket operation.
     timeout: float = 60.0
+    #: What speaks HTTP to Swift: ours, or requests, as swiftclient does by itself.
+    transport: str = TRANSPORTS[0]
     token_cache: TokenCache | None = field(default=None, repr=False)
 
 
@@ -207,6 +215,14 @@ def _authurl(key: str, value: object) -> str:
     return url
 
 
+def _proxy(key: str, value: object) -> str:
+    url = _text(key, value)
+    if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
+        # Without the value: it may have a password in it.
+        raise ConfigError(f"{key} must be an http or https URL", key=key)
+    return url
+
+
 def _readable_file(key: str, value: object) -> str:
     path = _text(key, value)
     if not Path(path).is_file():
@@ -257,6 +273,10 @@ _SWIFT = (
     "OS_OPTIONS",
     "CACERT",
     "INSECURE",
+    "CERT",
+    "CERT_KEY",
+    "PROXY",
+    "TRANSPORT",
     "CREATE_CONTAINER",
     "POOL_SIZE",
     "POOL_TIMEOUT",
@@ -349,6 +369,7 @@ class _Reader:
             pool_size=self.get("POOL_SIZE", _at_least(1), LoginSettings.pool_size),
             pool_timeout=self.get("POOL_TIMEOUT", _seconds, LoginSettings.pool_timeout),
             timeout=self.get("TIMEOUT", _seconds, LoginSettings.timeout),
+            transport=self.get("TRANSPORT", _choice(*TRANSPORTS), LoginSettings.transport),
             token_cache=self.get("TOKEN_CACHE", _cache, None),
         )
 
@@ -368,7 +389,15 @@ class _Reader:
             os_options=tuple(sorted(options.items())),
             cacert=self.get("CACERT", _readable_file, None),
             insecure=self.get("INSECURE", _flag, False),
+            cert=self._certificate(),
+            cert_key=self.get("CERT_KEY", _readable_file, None),
+            proxy=self.get("PROXY", _proxy, None),
         )
+
+    def _certificate(self) -> str | None:
+        if self.get("CERT_KEY", _readable_file, None) is None:
+            return self.get("CERT", _readable_file, None)
+        return self.need("CERT", _readable_file, "there is a CERT_KEY, which is the key of one")
 
     def _user_and_key(self, *, needed: bool) -> tuple[str | None, str | None]:
         if needed:

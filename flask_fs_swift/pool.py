@@ -120,7 +120,7 @@ def _close(connection: Connection) -> None:
     http = getattr(connection, "http_conn", None)
     # swiftclient leaves it to urllib3 to close an idle socket, which it does when nothing
     # refers to it; but the last answer does, and the traceback of an error.
-    sockets = _idle_sockets(http[1]) if http is not None else []
+    sockets = _idle_sockets(http[1]) if http and hasattr(http[1], "request_session") else []
     connection.close()
     for idle in sockets:
         idle.close()

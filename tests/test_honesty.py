@@ -111,7 +111,7 @@ def test_a_source_that_fails_after_a_lost_answer_may_have_been_stored(
 
     swift_faults.add("after_status", method="PUT")
     with pytest.raises(StreamBroken) as caught:
-        files.write("a.bin", Shrinking(LONG))
+        files.write("a.bin", Shrinking(LONG), overwrite=True)
     assert caught.value.maybe_applied
     assert caught.value.filename == "a.bin"
     assert files.read("a.bin") == LONG

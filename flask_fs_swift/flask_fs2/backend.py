@@ -15,9 +15,9 @@ from flask import abort
 from flask_fs.backends import BaseBackend
 
 from flask_fs_swift.config import read_max_size, read_swift_settings
+from flask_fs_swift.connection import SwiftConnection
 from flask_fs_swift.content import take
 from flask_fs_swift.errors import FileNotFound, InvalidName
-from flask_fs_swift.login import new_connection
 from flask_fs_swift.names import check_name
 from flask_fs_swift.objects import Properties
 from flask_fs_swift.streams import CHUNK_SIZE
@@ -103,7 +103,7 @@ class OpenStackBackend(BaseBackend):  # type: ignore[misc]
         An override may make any ``swiftclient.Connection``; its token and its retries
         are left to us. It is called on one of the storages that share a pool.
         """
-        return new_connection(self._settings.login)
+        return SwiftConnection(self._settings.login)
 
     def _open_connection(self) -> Connection:
         return leave_to_us(self._new_connection())

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from swiftclient import ClientException
 
-from flask_fs_swift.call import attach
 from flask_fs_swift.concurrency import Deadline
+from flask_fs_swift.login import attach
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

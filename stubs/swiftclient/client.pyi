@@ -1,9 +1,27 @@
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import ParseResult
 
-from . import HTTPConnection
+from . import Response
 
 logger_settings: dict[str, Any]
 
-def http_connection(
-    url: str, *, cacert: str | None = ..., insecure: bool = ..., timeout: float | None = ...
-) -> tuple[Any, HTTPConnection]: ...
+class HTTPConnection:
+    resp: Response | None
+    parsed_url: ParseResult
+    requests_args: dict[str, Any]
+    def __init__(
+        self,
+        url: str,
+        *,
+        cacert: str | None = ...,
+        insecure: bool = ...,
+        cert: str | None = ...,
+        cert_key: str | None = ...,
+        timeout: float | None = ...,
+    ) -> None: ...
+    def request(
+        self, method: str, full_path: str, data: str = ..., headers: Mapping[str, str] = ...
+    ) -> object: ...
+    def getresponse(self) -> Response: ...
+    def close(self) -> None: ...

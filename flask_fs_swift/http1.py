@@ -1,0 +1,244 @@
+"""HTTP/1.1 messages as bytes: nothing is slipped into requests, nothing is guessed of answers.
+
+What a stranger put into a name or a header must not end its line: everything after it
+would be another header, or another request. And of an answer nothing is guessed: one
+that leaves open where it ends would let its rest pass for the next answer (RFC 9112,
+section 11). Such an answer is :class:`Malformed`, and its connection is not used again.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from .errors import FSError, StreamBroken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from typing_extensions import TypeIs
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes:
+        """Return at most so many bytes; none at the end."""
+
+
+#: What swiftclient's verbs send.
+SentContent: TypeAlias = "bytes | _Readable | Iterable[bytes] | None"
+#: What is sent at a time.
+Block: TypeAlias = "bytes | memoryview"
+
+#: Bytes per read of content and per write to a socket.
+BLOCK = 1024 * 1024
+#: Bytes of a status line and headers. Swift sends up to 90 metadata of 4,096 bytes in all.
+LONGEST_HEAD = 64 * 1024
+#: Bytes of the line before a chunk, extensions included.
+LONGEST_CHUNK_LINE = 1024
+
+_STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([^\0]*))?")
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TARGET = re.compile(r"[\x21-\x7e]+")
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n\0]*)?")
+
+# Lower-case forms of header names that were found to be tokens. Anybody may add to it;
+# strangers name headers, so it does not grow beyond a bound.
+_names: dict[str, str] = {}
+_MOST_NAMES = 1024
+
+
+class Malformed(ConnectionError):
+    """This is no answer in HTTP/1.1, or one that contradicts itself."""
+
+
+class Head:
+    """The status line and the headers of one answer."""
+
+    __slots__ = ("headers", "may_persist", "reason", "status")
+
+    def __init__(
+        self, status: int, reason: str, headers: dict[str, str], *, may_persist: bool
+    ) -> None:
+        self.status = status
+        self.reason = reason
+        #: By lower-case name; those that came more than once joined by commas.
+        self.headers = headers
+        #: Whether the server keeps the connection open after this answer.
+        self.may_persist = may_persist
+
+
+def request_head(method: str, target: str, fixed: str, headers: Mapping[str, object]) -> bytes:
+    """Return a request up to its content.
+
+    :param fixed: headers of every request, whole lines.
+    :param headers: by lower-case name; values as swiftclient gives them: text, bytes or
+        numbers. None leaves one out.
+    :raises FSError: a name, a value or the target would break its line.
+    """
+    lines = [f"{method} {target} HTTP/1.1\r\n{fixed}"]
+    for name, value in headers.items():
+        if value is not None:
+            text = value.decode() if isinstance(value, bytes) else value
+            lines.append(f"{_names.get(name) or _lower(name)}: {text}\r\n")
+    head = "".join(lines)
+    ends = len(lines) + fixed.count("\n")
+    whole = head.count("\r\n") == head.count("\n") == head.count("\r") == ends
+    if not whole or "\0" in head or not _TARGET.fullmatch(target):
+        raise FSError("a name or a header would break its line; Swift was sent nothing")
+    return f"{head}\r\n".encode()
+
+
+def parse_head(data: bytes) -> Head:
+    """Read an answer's head, without the empty line that ends it.
+
+    :raises Malformed: it is none.
+    """
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")  # As HTTP/1.1 once said; every byte is a character there.
+    lines = text.split("\r\n")
+    found = _STATUS_LINE.fullmatch(lines[0])
+    if found is None:
+        raise Malformed(f"the answer begins with {lines[0][:40]!r}, which is no status line")
+    if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1 or "\0" in text:
+        raise Malformed("the answer's headers have line breaks that end no line")
+    minor, status, reason = found.groups()
+    headers = _fields(lines)
+    connection = headers.get("connection", "").lower()
+    persists = connection != "close" if minor == "1" else connection == "keep-alive"
+    if "," in connection:
+        persists = "close" not in map(str.strip, connection.split(","))
+    return Head(int(status), reason or "", headers, may_persist=persists)
+
+
+def _fields(lines: list[str]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for line in lines[1:]:
+        name, colon, value = line.partition(":")
+        lower = _names.get(name) or _lower(name, line)
+        if not colon:
+            raise Malformed(f"the answer has {line[:40]!r} for a header")
+        value = value.strip(" \t")
+        headers[lower] = f"{headers[lower]}, {value}" if lower in headers else value
+    return headers
+
+
+def _lower(name: str, line: str | None = None) -> str:
+    """Return a header's name in lower case.
+
+    :param line: of an answer; None: of a request.
+    """
+    if not _TOKEN.fullmatch(name):
+        if line is None:
+            raise FSError(f"{name!r} is no name of a header; Swift was sent nothing")
+        raise Malformed(f"the answer has {line[:40]!r} for a header")
+    lower = name.lower()
+    if len(_names) < _MOST_NAMES:
+        _names[name] = lower
+    return lower
+
+
+def content_length(head: Head, method: str) -> int | None:
+    """Return the bytes of an answer's content (RFC 9112, section 6.3).
+
+    None where its head does not say: chunks do, or the end of the connection.
+
+    :raises Malformed: its length is no number, or it has several.
+    """
+    text = head.headers.get("content-length")
+    if text is not None and not (text.isascii() and text.isdecimal() and len(text) < 20):
+        raise Malformed(f"the answer has {text[:40]!r} for a length")
+    if method == "HEAD" or head.status in {204, 304} or head.status < 200:
+        return 0
+    return None if text is None else int(text)
+
+
+def is_chunked(head: Head, length: int | None) -> bool:
+    """Tell whether an answer's content comes in chunks.
+
+    :param length: see :func:`content_length`.
+    :raises Malformed: it comes in a way that we did not ask for, or in two at once.
+    """
+    coding = head.headers.get("transfer-encoding")
+    if coding is None:
+        return False
+    if coding.lower() != "chunked":
+        raise Malformed(f"the answer has the transfer encoding {coding[:40]!r}")
+    if "content-length" in head.headers:
+        raise Malformed("the answer has both a length and chunks")
+    return length is None
+
+
+def chunk_size(line: bytes) -> int:
+    """Read the line before a chunk: how many bytes it has; 0 after the last one.
+
+    :raises Malformed: it is none.
+    """
+    found = _CHUNK.fullmatch(line)
+    if found is None:
+        raise Malformed(f"the answer has {line[:40]!r} for the size of a chunk")
+    return int(found[1], 16)
+
+
+def frame(method: str, content: SentContent, fields: dict[str, object]) -> int | None:
+    """Say in the headers where the content ends; return its bytes, None if it is not known.
+
+    :raises FSError: the headers say something else.
+    """
+    said = fields.get("content-length")
+    size = None if said is None else int(str(said))
+    if not content:
+        actual: int | None = 0
+    elif isinstance(content, bytes):
+        actual = len(content)
+    else:
+        actual = size
+    if actual is None:
+        fields["transfer-encoding"] = "chunked"
+    elif size not in {None, actual} or "transfer-encoding" in fields:
+        raise FSError(f"the headers promise {size} bytes of {actual}; Swift was sent nothing")
+    elif actual or method not in {"GET", "HEAD"}:
+        fields["content-length"] = actual
+    return actual
+
+
+def blocks_of(content: SentContent, size: int | None) -> Iterator[Block]:
+    """Yield content of a known size in blocks, or of an unknown one in chunks."""
+    if isinstance(content, bytes):
+        view = memoryview(content)
+        return (view[start : start + BLOCK] for start in range(0, len(view), BLOCK))
+    blocks = _read(content) if _is_readable(content) else filter(None, content or ())
+    return _chunked(blocks) if size is None else _measured(blocks, size)
+
+
+def _is_readable(content: SentContent) -> TypeIs[_Readable]:
+    return hasattr(content, "read")
+
+
+def _read(file: _Readable) -> Iterator[bytes]:
+    while block := file.read(BLOCK):
+        yield block
+
+
+def _chunked(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    end = b""
+    for block in blocks:
+        yield b"%s%x\r\n" % (end, len(block))
+        yield block
+        end = b"\r\n"
+    yield end + b"0\r\n\r\n"
+
+
+def _measured(blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Yield exactly ``size`` bytes: what is too much would be the next request."""
+    sent = 0
+    for block in blocks:
+        sent += len(block)
+        if sent > size:
+            raise FSError(f"the content is longer than the {size} bytes that were promised")
+        yield block
+    if sent < size:
+        raise StreamBroken(
+            f"the content ended after {sent} of {size} bytes", received=sent, expected=size
+        )

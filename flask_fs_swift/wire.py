@@ -1,0 +1,127 @@
+"""A socket to one server, below HTTP: send all of it, receive up to a mark, notice its end."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+from .concurrency import Arrivals
+from .http1 import Malformed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .concurrency import Deadline
+    from .http1 import Block
+
+#: Bytes asked of a socket while the end of what comes is not known.
+RECEIVE = 64 * 1024
+
+
+class Wire:
+    """A socket, and what has arrived on it that nobody has taken yet.
+
+    Lives until an answer ends it, or its pool does.
+
+    :param tls: None: not over TLS.
+    :param timeout: seconds that connecting to one address, and each wait after that, may last.
+    :raises OSError: there is no connection.
+    """
+
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None, timeout: float) -> None:
+        #: Whether the last answer was read to its end, and the server awaits another request.
+        self.is_free = False
+        self._timeout = timeout
+        # What arrived, and how much of it was taken.
+        self._ahead = b""
+        self._taken = 0
+        self._is_tls = tls is not None
+        plain = socket.create_connection((host, port), timeout)
+        try:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket = plain if tls is None else tls.wrap_socket(plain, server_hostname=host)
+        except BaseException:
+            plain.close()
+            raise
+        self._arrivals = Arrivals(self._socket.fileno())
+
+    def wait_at_most(self, timeout: float) -> None:
+        """Set the seconds that each wait may last."""
+        self._timeout = timeout
+        self._socket.settimeout(timeout)
+
+    def send(self, data: Block) -> None:
+        """Send all of it; the time-out is of each step that is made."""
+        sent = self._socket.send(data)
+        if sent < len(data):
+            view = memoryview(data)
+            while sent < len(view):
+                sent += self._socket.send(view[sent:])
+
+    def receive_into(self, room: memoryview) -> int:
+        """Fill the beginning of ``room``; return how many bytes, 0 when the other end closed."""
+        if self._taken == len(self._ahead):
+            return self._socket.recv_into(room)
+        found = self._ahead[self._taken : self._taken + len(room)]
+        room[: len(found)] = found
+        self._take(len(found))
+        return len(found)
+
+    def read_until(self, end: bytes, limit: int, patience: Callable[[], Deadline]) -> bytes:
+        """Return what comes before ``end``, and take both.
+
+        :param limit: bytes.
+        :param patience: asked when it does not come at once: until when it must.
+        :raises Malformed: it does not come within the limit, or the other end closed.
+        """
+        deadline: Deadline | None = None
+        self._ahead, self._taken = self._ahead[self._taken :] or self._socket.recv(RECEIVE), 0
+        while (found := self._ahead.find(end)) < 0:
+            if len(self._ahead) > limit:
+                break
+            deadline = deadline or patience()
+            more = self._socket.recv(RECEIVE)
+            if not more:
+                raise Malformed("the connection ended before its answer")
+            if not deadline.remaining():
+                raise TimeoutError("the answer did not come before the deadline")
+            self._ahead += more
+        if not 0 <= found <= limit:
+            raise Malformed(f"a line or the head of the answer is longer than {limit} bytes")
+        data = self._ahead[:found]
+        self._take(found + len(end))
+        return data
+
+    def _take(self, count: int) -> None:
+        self._taken += count
+        if self._taken == len(self._ahead):
+            self._ahead, self._taken = b"", 0
+
+    def has_arrived(self) -> bool:
+        """Tell, without waiting, whether there is something to read, or an end."""
+        if self._ahead or not self._is_tls:
+            return bool(self._ahead) or self._arrivals.are_there()
+        # Over TLS it may be a session ticket, which is nothing to us.
+        return self._arrivals.are_there() and self.arrives_within(0.0)
+
+    def arrives_within(self, seconds: float) -> bool:
+        """Wait until there is something to read; tell whether there is, or an end."""
+        if self._ahead:
+            return True
+        self._socket.settimeout(seconds)
+        try:
+            self._ahead = self._socket.recv(RECEIVE)
+        except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
+            return False
+        except ssl.SSLError as error:
+            if "timed out" not in str(error):  # gevent says it in this way.
+                raise
+            return False
+        finally:
+            self._socket.settimeout(self._timeout)
+        return True
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
