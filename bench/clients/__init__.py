@@ -1,0 +1,1 @@
+"""The clients that are measured, each in a process and an environment of its own."""

@@ -1,0 +1,106 @@
+"""What every client is asked to do, in the words of a storage."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+KIB = 1024
+MIB = 1024 * KIB
+
+#: The container of everything but listings.
+CONTAINER = "files"
+
+#: An object that is absent before it is written and after: the server stores nothing.
+ABSENT = "new.bin"
+
+
+class Cannot(Exception):
+    """The client has no way of doing this; the message says why."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a client is told: where its Swift is, and how many will use it at once."""
+
+    auth_url: str
+    user: str = "test:tester"
+    key: str = "testing"
+    pool_size: int = 20
+    #: A bundle of certificates, for a Swift behind TLS.
+    cacert: str | None = None
+    #: Which of its own transports it uses; None where there is no choice.
+    transport: str | None = None
+
+    @classmethod
+    def from_json(cls, text: str) -> Setup:
+        return cls(**json.loads(text))
+
+    @cached_property
+    def session(self) -> tuple[str, str]:
+        """The storage's URL and a token, for clients that do not authenticate."""
+        headers = {"X-Auth-User": self.user, "X-Auth-Key": self.key}
+        request = urllib.request.Request(self.auth_url, headers=headers)
+        with urllib.request.urlopen(request) as answer:
+            return answer.headers["X-Storage-Url"], answer.headers["X-Auth-Token"]
+
+
+class Client:
+    """One client; what a subclass does not override it cannot do.
+
+    Lives as long as the child process that measures it.
+    """
+
+    #: The distributions whose versions say what was measured.
+    distributions: tuple[str, ...] = ()
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+
+    def for_another(self) -> Self:
+        """Return what one more thread or greenlet uses: this, where it may be shared."""
+        return self
+
+    def version(self) -> str:
+        """Say which program or package is measured."""
+        from importlib.metadata import version
+
+        return ", ".join(f"{name} {version(name)}" for name in self.distributions)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Store bytes, verified if the client can."""
+        raise Cannot("has no such operation")
+
+    def read(self, name: str) -> bytes:
+        """Return the whole of an object."""
+        raise Cannot("has no such operation")
+
+    def describe(self, name: str) -> None:
+        """Ask for an object's headers."""
+        raise Cannot("has no such operation")
+
+    def delete(self, name: str) -> None:
+        """Remove an object."""
+        raise Cannot("has no such operation")
+
+    def write_file(self, name: str, path: str) -> None:
+        """Store a file, verified if the client can."""
+        raise Cannot("has no such operation")
+
+    def read_chunks(self, name: str) -> int:
+        """Read an object in chunks; return how many bytes that was."""
+        raise Cannot("has no such operation")
+
+    def list_all(self, container: str) -> int:
+        """List a container with sizes and hashes; return how many objects it has."""
+        raise Cannot("has no such operation")
+
+    def borrow(self) -> None:
+        """Take a connection from the pool and give it back."""
+        raise Cannot("has no pool")

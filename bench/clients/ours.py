@@ -1,0 +1,76 @@
+"""This package, through a storage of a Flask application."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from flask_fs_swift import ALL, FS, Storage, SwiftBackend, config
+
+from .client import MIB, Cannot, Client, Setup
+
+#: The setting that chooses a transport, where the package has one.
+TRANSPORT = "TRANSPORT"
+
+
+class Ours(Client):
+    """One storage for the files, and one for each container that is listed."""
+
+    distributions = ("flask-fs-swift",)
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self.app = Flask("bench")
+        self.app.config.update(
+            FS_SWIFT_AUTHURL=setup.auth_url,
+            FS_SWIFT_USER=setup.user,
+            FS_SWIFT_KEY=setup.key,
+            FS_SWIFT_AUTH_VERSION=1,
+            FS_SWIFT_POOL_SIZE=setup.pool_size,
+        )
+        if setup.cacert:
+            self.app.config["FS_SWIFT_CACERT"] = setup.cacert
+        if setup.transport:
+            self.app.config["FS_SWIFT_TRANSPORT"] = setup.transport
+        self.files = self._storage("files")
+
+    def _storage(self, container: str) -> Storage:
+        storage = Storage(container, ALL)
+        FS(self.app, storage)
+        return storage.bound(self.app)
+
+    def write(self, name: str, data: bytes) -> None:
+        self.files.write(name, data)
+
+    def read(self, name: str) -> bytes:
+        return self.files.read(name)
+
+    def describe(self, name: str) -> None:
+        self.files.info(name)
+
+    def delete(self, name: str) -> None:
+        self.files.delete(name)
+
+    def write_file(self, name: str, path: str) -> None:
+        with open(path, "rb") as file:  # noqa: PTH123 - as every client here
+            self.files.write(name, file)
+
+    def read_chunks(self, name: str) -> int:
+        return sum(len(chunk) for chunk in self.files.read_chunks(name, MIB))
+
+    def list_all(self, container: str) -> int:
+        return sum(1 for _ in self._storage(container).list_infos())
+
+    def borrow(self) -> None:
+        backend = self.app.extensions["flask_fs_swift"].mounts["files"].backend
+        if not isinstance(backend, SwiftBackend):
+            raise Cannot("has no pool")
+        backend.pool.checkout().checkin()
+
+
+def transports() -> tuple[str, ...]:
+    """Name the transports that there are to choose from; none where there is no choice."""
+    known: tuple[str, ...] = config._SWIFT  # noqa: SLF001 - the settings that it knows
+    return ("native", "requests") if TRANSPORT in known else ()
+
+
+client = Ours

@@ -1,0 +1,178 @@
+"""What a child measures: each function is one slice of work and returns its figures.
+
+``cpu`` and ``wall`` are seconds, of this process and of those it started; ``count`` is the
+number of operations that they are for, ``bytes`` what was transferred.
+"""
+
+from __future__ import annotations
+
+import resource
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .client import ABSENT, KIB, Client
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Figures = dict[str, float]
+
+BLOCK = bytes(range(256)) * 4
+
+#: One client for each thread or greenlet, kept between slices with its connection.
+_crew: list[Client] = []
+
+
+def used() -> float:
+    """Return the CPU seconds of this process and of its children that have ended."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def timed(operation: Callable[[], object], count: int = 1) -> Figures:
+    """Repeat an operation and measure that."""
+    cpu, wall = used(), time.perf_counter()
+    for _ in range(count):
+        operation()
+    return {"wall": time.perf_counter() - wall, "cpu": used() - cpu, "count": count}
+
+
+def write(client: Client, count: int, size: int = KIB) -> Figures:
+    data = (BLOCK * (size // len(BLOCK) + 1))[:size]
+    return {**timed(lambda: client.write(ABSENT, data), count), "bytes": size * count}
+
+
+def read(client: Client, count: int, size: int = KIB) -> Figures:
+    name = f"s{size}"
+    if len(client.read(name)) != size:
+        raise OSError("half an object")
+    return {**timed(lambda: client.read(name), count), "bytes": size * count}
+
+
+def describe(client: Client, count: int) -> Figures:
+    return timed(lambda: client.describe("s1024"), count)
+
+
+def delete(client: Client, count: int) -> Figures:
+    return timed(lambda: client.delete("s1024"), count)
+
+
+def write_file(client: Client, count: int, path: str) -> Figures:
+    size = Path(path).stat().st_size
+    return {**timed(lambda: client.write_file(ABSENT, path), count), "bytes": size * count}
+
+
+def read_chunks(client: Client, count: int, size: int) -> Figures:
+    def check() -> None:
+        if client.read_chunks(f"s{size}") != size:
+            raise OSError("half an object")
+
+    return {**timed(check, count), "bytes": size * count}
+
+
+def list_all(client: Client, count: int, objects: int) -> Figures:
+    def check() -> None:
+        if (found := client.list_all(f"c{objects}")) != objects:
+            raise OSError(f"{found} objects instead of {objects}")
+
+    return timed(check, count)
+
+
+def borrow(client: Client, count: int) -> Figures:
+    return timed(client.borrow, count)
+
+
+def together(client: Client, count: int, crew: int, kind: str) -> Figures:
+    """Write and read in turn, by so many threads or greenlets at once."""
+    while len(_crew) < crew:
+        _crew.append(client.for_another())
+    each = max(1, count // crew // 2)
+    start = _spawn_greenlets if kind == "gevent" else _spawn_threads
+
+    def turns(member: Client) -> None:
+        for _ in range(each):
+            member.write(ABSENT, BLOCK)
+            member.read("s1024")
+
+    failed: list[Exception] = []
+
+    def guarded(member: Client) -> None:
+        try:
+            turns(member)
+        except Exception as error:  # noqa: BLE001 - it is raised below, in the child's own thread
+            failed.append(error)
+
+    figures = timed(lambda: start(guarded, _crew[:crew]))
+    if failed:
+        raise failed[0]
+    return {**figures, "count": each * crew * 2}
+
+
+def _spawn_threads(task: Callable[[Client], None], crew: list[Client]) -> None:
+    threads = [threading.Thread(target=task, args=(member,)) for member in crew]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _spawn_greenlets(task: Callable[[Client], None], crew: list[Client]) -> None:
+    import gevent
+
+    gevent.joinall([gevent.spawn(task, member) for member in crew])
+
+
+def stall(client: Client, verb: str, path: str, size: int) -> Figures:
+    """Tell the longest pause, in seconds, of a greenlet that sleeps a millisecond at a time."""
+    import gevent
+
+    operations = {
+        "write_file": lambda: client.write_file(ABSENT, path),
+        "read_chunks": lambda: client.read_chunks(f"s{size}"),
+    }
+    operation = operations[verb]
+    worst = 0.0
+
+    def tick() -> None:
+        nonlocal worst
+        last = time.perf_counter()
+        while True:
+            gevent.sleep(0.001)
+            now = time.perf_counter()
+            worst, last = max(worst, now - last), now
+
+    client.describe("s1024")
+    ticking = gevent.spawn(tick)
+    gevent.sleep(0.05)
+    worst = 0.0
+    figures = timed(operation)
+    gevent.sleep(0.002)  # A pause that has not ended is told at the next tick.
+    ticking.kill()
+    return {**figures, "stall": worst}
+
+
+def resident(field: str) -> float:
+    """Return a field of this process's memory, in MiB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) / 1024
+    raise LookupError(field)
+
+
+def added(client: Client, warm: dict[str, object], measured: dict[str, object]) -> Figures:
+    """Tell the MiB that work adds to the resident memory at its peak, after a smaller warm-up."""
+    perform(client, warm)
+    Path("/proc/self/clear_refs").write_text("5")  # The peak begins anew.
+    before = resident("VmRSS")
+    figures = perform(client, measured)
+    return {**figures, "added": resident("VmHWM") - before}
+
+
+def perform(client: Client, command: dict[str, object]) -> Figures:
+    """Do what a command says."""
+    options = dict(command)
+    verb = globals()[str(options.pop("do"))]
+    figures: Figures = verb(client, **options)
+    return figures

@@ -1,0 +1,112 @@
+"""Who is measured: the columns of the table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from . import environments
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One column: a client in its environment."""
+
+    name: str
+    title: str
+    #: In ``bench.clients``.
+    module: str
+    environment: str = environments.PROJECT
+    #: What an application imports to use it; None: it is no Python package.
+    imports: str | None = None
+    transport: str | None = None
+    #: Whether it uses the packages of another environment too.
+    borrows: str | None = None
+    #: Packages that it must not find, besides: in processes that gevent has not patched.
+    hidden: tuple[str, ...] = ()
+    hidden_if_plain: tuple[str, ...] = ()
+    #: Whether it is only measured where a row asks for it.
+    on_request: bool = False
+    notes: tuple[str, ...] = ()
+
+
+OURS = Peer(
+    "ours",
+    "flask-fs-swift",
+    "ours",
+    imports="flask_fs_swift",
+    hidden=("orjson",),
+    notes=("verifies every write, and every read of a whole file",),
+)
+
+_PEERS = (
+    Peer(
+        "swiftclient",
+        "swiftclient",
+        "swiftclient",
+        "swiftclient",
+        "swiftclient",
+        notes=("a Connection for each thread; MD5 sent along; reads are not verified",),
+    ),
+    Peer(
+        "service",
+        "SwiftService",
+        "swift_service",
+        "swiftclient",
+        "swiftclient.service",
+        notes=("an upload also creates the container; verifies reads and writes",),
+    ),
+    Peer(
+        "flask-fs2",
+        "flask-fs2",
+        "flask_fs2",
+        "flask-fs2",
+        "flask_fs, flask_fs.backends.swift",
+        hidden_if_plain=("gevent",),
+        notes=(
+            "two requests for most calls; MD5 sent along; reads are not verified; "
+            "gevent is hidden from it in threads, where its queue would fail",
+        ),
+    ),
+    Peer(
+        "swiftspec",
+        "swiftspec",
+        "swiftspec",
+        "swiftspec",
+        "swiftspec",
+        notes=("given a token, and plain http where it says https; MD5 sent along",),
+    ),
+    Peer(
+        "opendal",
+        "opendal",
+        "opendal",
+        "opendal",
+        "opendal",
+        notes=("given a token; neither writes nor reads are verified; blocks the gevent hub",),
+    ),
+    Peer(
+        "rclone",
+        "rclone",
+        "rclone",
+        notes=("a process for each operation; its files are verified, and asked for again",),
+    ),
+    Peer("raw", "raw socket", "raw", notes=("the floor: text on a socket, and MD5",)),
+    Peer("md5", "MD5 alone", "md5", on_request=True, notes=("reads the file and hashes it",)),
+)
+
+
+def peers(transports: tuple[str, ...]) -> tuple[Peer, ...]:
+    """Return the columns in their order; ours in each transport that there is to choose."""
+    first = replace(OURS, transport=transports[0]) if transports else OURS
+    others = [
+        replace(OURS, name=f"ours-{name}", title=f"… on {name}", transport=name)
+        for name in transports[1:]
+    ]
+    faster = replace(
+        first,
+        name="ours-orjson",
+        title="… with orjson",
+        borrows="orjson",
+        hidden=(),
+        on_request=True,
+    )
+    return (first, *others, faster, *_PEERS)

@@ -1,0 +1,292 @@
+"""The rows of the table: one function each, from a client to the figures of one slice.
+
+To add a row, write a function and give it its name, its title and its figures with ``@row``;
+what the client does for it is a function of ``clients/work.py``. What a client cannot do, it
+says itself, by raising ``Cannot`` with the reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .clients.client import KIB, MIB, Cannot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .peers import Peer
+    from .workshop import Workshop
+
+    Figures = dict[str, float]
+    Work = Callable[[Workshop, Peer], Figures]
+
+GIB = 1024 * MIB
+LISTED = 100_000
+CREWS = (1, 5, 20, 100)
+SIZES = {"64 KiB": 64 * KIB, "1 MiB": MIB, "16 MiB": 16 * MIB, "256 MiB": 256 * MIB}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of a row: what it is, in which unit, and how a slice gives it."""
+
+    name: str
+    unit: str
+    of: Callable[[Figures], float]
+    less_is_better: bool = True
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row, and what the report must know of it."""
+
+    name: str
+    title: str
+    section: str
+    figures: tuple[Figure, ...]
+    work: Work
+    #: The most rounds it is worth; None: as many as the run has.
+    most_rounds: int | None = None
+    #: The cores that must be idle for its wall-clock figures.
+    cores: int = 0
+    #: Columns beyond the usual ones.
+    also: tuple[str, ...] = ()
+
+
+CPU_EACH = Figure("CPU", "µs", lambda f: f["cpu"] / f["count"] * 1e6)
+WALL_EACH = Figure("wall", "µs", lambda f: f["wall"] / f["count"] * 1e6)
+RATE = Figure("rate", "1/s", lambda f: f["count"] / f["wall"], less_is_better=False)
+SPEED = Figure("speed", "MB/s", lambda f: f["bytes"] / f["wall"] / 1e6, less_is_better=False)
+CPU_PER_GIB = Figure("CPU", "s/GiB", lambda f: f["cpu"] / f["bytes"] * GIB)
+CPU = Figure("CPU", "ms", lambda f: f["cpu"] / f["count"] * 1e3)
+ADDED = Figure("added", "MiB", lambda f: f["added"])
+STALL = Figure("longest pause", "ms", lambda f: f["stall"] * 1e3)
+IMPORT = Figure("import", "ms", lambda f: f["wall"] * 1e3)
+CONNECTIONS = Figure("connections", "", lambda f: f["connections"])
+AUTHENTICATIONS = Figure("authentications", "", lambda f: f["authentications"])
+REQUESTS = Figure("requests", "", lambda f: f["requests"])
+
+ROWS: list[Row] = []
+
+
+def row(
+    name: str,
+    title: str,
+    section: str,
+    *figures: Figure,
+    most_rounds: int | None = None,
+    cores: int = 0,
+    also: tuple[str, ...] = (),
+) -> Callable[[Work], Work]:
+    """Register a function as a row."""
+
+    def register(work: Work) -> Work:
+        ROWS.append(Row(name, title, section, figures, work, most_rounds, cores, also))
+        return work
+
+    return register
+
+
+SMALL = "Small files: CPU per operation"
+AT_ONCE = "Many at once: operations per second, writing and reading 1 KiB in turn"
+LARGE = "Large files"
+MEMORY = "Memory that an operation adds at its peak"
+HUB = "The longest pause of other greenlets"
+LISTING = f"Listing {LISTED:,} objects"
+COLD = "Cold start"
+POOL = "The pool, nobody waiting"
+
+
+@row("write-1k", "write 1 KiB", SMALL, CPU_EACH)
+def write_1k(shop: Workshop, peer: Peer) -> Figures:
+    """Write a new file, with the client's own default for files that exist."""
+    return shop.sized(shop.child(peer), "write")
+
+
+@row("read-1k", "read 1 KiB", SMALL, CPU_EACH)
+def read_1k(shop: Workshop, peer: Peer) -> Figures:
+    return shop.sized(shop.child(peer), "read")
+
+
+@row("describe", "describe (HEAD)", SMALL, CPU_EACH)
+def describe(shop: Workshop, peer: Peer) -> Figures:
+    return shop.sized(shop.child(peer), "describe")
+
+
+@row("delete", "delete", SMALL, CPU_EACH)
+def delete(shop: Workshop, peer: Peer) -> Figures:
+    return shop.sized(shop.child(peer), "delete")
+
+
+def _at_once(crew: int, kind: str) -> None:
+    many = {"gevent": "greenlet", "threads": "thread"}[kind]
+    title = f"{crew} {many}{'s' if crew > 1 else ''}"
+
+    @row(f"{kind}-{crew}", title, AT_ONCE, RATE, cores=2)
+    def at_once(shop: Workshop, peer: Peer) -> Figures:
+        """Each writes and reads in turn; the pool fits, or each has a client of its own."""
+        refuse_many(peer, kind)
+        child = shop.child(peer, "gevent" if kind == "gevent" else "plain")
+        return shop.sized(child, "together", crew=crew, kind=kind)
+
+
+def refuse_many(peer: Peer, kind: str) -> None:
+    """Refuse what would measure something else, or hang.
+
+    :raises Cannot: with the reason.
+    """
+    if peer.name == "rclone":
+        raise Cannot("is a program, started for each operation")
+    if peer.name == "service":
+        raise Cannot("spreads its work over threads of its own")
+    if peer.name == "swiftspec" and kind == "gevent":
+        raise Cannot("asyncio does not run in a process that gevent has patched")
+
+
+for _kind in ("gevent", "threads"):
+    for _crew in CREWS:
+        _at_once(_crew, _kind)
+
+
+def _by_size(label: str, size: int) -> None:
+    few = 7 if size >= 256 * MIB else None
+    slug = label.replace(" ", "")
+
+    @row(
+        f"write-file-{slug}",
+        f"write a file of {label}, verified",
+        LARGE,
+        SPEED,
+        CPU_PER_GIB,
+        most_rounds=few,
+        cores=2,
+        also=("md5",),
+    )
+    def write_file(shop: Workshop, peer: Peer) -> Figures:
+        return shop.sized(shop.child(peer, free=True), "write_file", path=str(shop.file(size)))
+
+    @row(
+        f"write-bytes-{slug}",
+        f"write {label} of bytes, verified",
+        LARGE,
+        SPEED,
+        CPU_PER_GIB,
+        most_rounds=few,
+        cores=2,
+    )
+    def write_bytes(shop: Workshop, peer: Peer) -> Figures:
+        return shop.sized(shop.child(peer, free=True), "write", size=size)
+
+    @row(
+        f"read-chunks-{slug}",
+        f"read {label} in chunks",
+        LARGE,
+        SPEED,
+        CPU_PER_GIB,
+        most_rounds=few,
+        cores=2,
+    )
+    def read_chunks(shop: Workshop, peer: Peer) -> Figures:
+        return shop.sized(shop.child(peer, free=True), "read_chunks", size=size)
+
+
+for _label, _size in SIZES.items():
+    _by_size(_label, _size)
+
+
+def in_fresh_child(shop: Workshop, peer: Peer, measured: dict[str, object]) -> Figures:
+    """Measure what some work adds to a process that has only done a little of it before."""
+    if peer.imports is None:
+        raise Cannot("is no Python package with a memory of its own")
+    warm = {**measured}
+    if "size" in warm:
+        warm["size"] = MIB
+    if "path" in warm:
+        warm["path"] = str(shop.file(MIB))
+    if "objects" in warm:
+        warm["objects"] = 10
+    child = shop.fresh(peer, free=True)
+    try:
+        return child.do("added", warm=warm, measured=measured)
+    finally:
+        child.end()
+
+
+@row("memory-write", "write a file of 1 GiB", MEMORY, ADDED, most_rounds=3)
+def memory_write(shop: Workshop, peer: Peer) -> Figures:
+    path = str(shop.file(GIB))
+    return in_fresh_child(shop, peer, {"do": "write_file", "count": 1, "path": path})
+
+
+@row("memory-read", "read 1 GiB in chunks", MEMORY, ADDED, most_rounds=3)
+def memory_read(shop: Workshop, peer: Peer) -> Figures:
+    return in_fresh_child(shop, peer, {"do": "read_chunks", "count": 1, "size": GIB})
+
+
+@row(
+    "memory-list",
+    f"list {LISTED:,} objects",
+    MEMORY,
+    ADDED,
+    most_rounds=3,
+    also=("ours-orjson",),
+)
+def memory_list(shop: Workshop, peer: Peer) -> Figures:
+    return in_fresh_child(shop, peer, {"do": "list_all", "count": 1, "objects": LISTED})
+
+
+def _hub(verb: str, title: str) -> None:
+    @row(f"stall-{verb}", title, HUB, STALL, most_rounds=5, cores=2)
+    def stall(shop: Workshop, peer: Peer) -> Figures:
+        refuse_many(peer, "gevent") if peer.name == "swiftspec" else None
+        size = 256 * MIB
+        child = shop.child(peer, "gevent", free=True)
+        return child.do("stall", verb=verb, path=str(shop.file(size)), size=size)
+
+
+_hub("write_file", "while a file of 256 MiB is written")
+_hub("read_chunks", "while 256 MiB are read in chunks")
+
+
+@row("list", "list all, with size and hash", LISTING, CPU, also=("ours-orjson",))
+def list_all(shop: Workshop, peer: Peer) -> Figures:
+    return shop.sized(shop.child(peer), "list_all", objects=LISTED)
+
+
+@row("import", "import, in an application that has Flask", COLD, IMPORT)
+def import_time(shop: Workshop, peer: Peer) -> Figures:
+    return {"wall": shop.import_seconds(peer)}
+
+
+@row("first-write", "first write", COLD, CONNECTIONS, AUTHENTICATIONS, REQUESTS, CPU, most_rounds=5)
+def first_write(shop: Workshop, peer: Peer) -> Figures:
+    """Start a child; count what the server sees from then until its first file is stored."""
+    before = shop.server.stats()
+    child = shop.fresh(peer)
+    try:
+        figures = child.do("write", count=1)
+    finally:
+        child.end()
+    now = shop.server.stats()
+    # The question itself is a connection and a request.
+    seen = {name: float(now[name] - before[name]) for name in now}
+    seen["connections"] -= 1
+    seen["requests"] -= 1
+    return {**figures, **seen}
+
+
+@row("tls", "request on a new TLS connection", COLD, CPU, most_rounds=5)
+def tls(shop: Workshop, peer: Peer) -> Figures:
+    """Describe a file again and again; the server ends the connection after each answer."""
+    child = shop.fresh(peer, tls=True)
+    try:
+        child.do("describe", count=3)
+        return child.do("describe", count=20 if peer.imports else 3)
+    finally:
+        child.end()
+
+
+@row("pool", "take a connection and give it back", POOL, CPU_EACH)
+def pool(shop: Workshop, peer: Peer) -> Figures:
+    return shop.sized(shop.child(peer), "borrow")

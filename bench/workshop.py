@@ -1,0 +1,174 @@
+"""What rows are measured with: the server, the files, and the children, kept for the run."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import environments
+from .children import Child, Failed
+from .clients.client import MIB, Cannot, Setup
+from .fast_server import FastServer
+from .tls_front import NoCertificate, TLSFront
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from .peers import Peer
+
+#: Connections that each pool may have: as many as there are threads in the widest row.
+POOL = 100
+
+PATTERN = f"/v1/AUTH_test/files/s{MIB}"
+
+
+class Workshop:
+    """Everything that runs; it ends with the ``with`` block.
+
+    :param seconds: how long a slice should take.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.versions: dict[str, str] = {}
+        self._kept: dict[tuple[str, str, bool], Child] = {}
+        self._refused: dict[tuple[str, str, bool], Exception] = {}
+        self._cores = sorted(os.sched_getaffinity(0))
+        self._counts: dict[tuple[Child, str], int] = {}
+        self._files: dict[int, Path] = {}
+        self._front: TLSFront | None = None
+        self._ending = ExitStack()
+
+    def __enter__(self) -> Self:
+        self.folder = Path(self._ending.enter_context(tempfile.TemporaryDirectory()))
+        self.server = self._ending.enter_context(FastServer(self.folder))
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.end_children()
+        self._ending.close()
+
+    def child(self, peer: Peer, kind: str = "plain", *, free: bool = False) -> Child:
+        """Return a client's child, which is started when it is first asked for.
+
+        :param free: see ``fresh``.
+        :raises Cannot: the client cannot be run here.
+        """
+        self._place_server(free=free)
+        key = (peer.name, kind, free)
+        if key in self._refused:
+            raise self._refused[key]
+        if key not in self._kept:
+            try:
+                self._kept[key] = self.fresh(peer, kind, free=free)
+            except (Cannot, Failed) as why:
+                self._refused[key] = why
+                raise
+        return self._kept[key]
+
+    def _place_server(self, *, free: bool) -> None:
+        self.server.pin(set(self._cores) if free else {self._cores[-1]})
+
+    def fresh(
+        self, peer: Peer, kind: str = "plain", *, tls: bool = False, free: bool = False
+    ) -> Child:
+        """Start a child that has done nothing yet; the caller ends it.
+
+        Client and server have a core each. On a shared one an answer would be there as soon
+        as it is waited for, and nobody would ever sleep: with a network between, all do.
+
+        :param tls: whether its Swift is behind TLS.
+        :param free: both may use every core: for work that has threads to overlap.
+        """
+        self._place_server(free=free)
+        setup = Setup(self.server.auth_url, pool_size=POOL, transport=peer.transport)
+        extra = {} if free else {"BENCH_CORES": str(self._cores[0])}
+        if tls:
+            front = self._tls_front()
+            for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+                extra[name] = str(front.bundle)
+            setup = Setup(
+                self.server.tls_auth_url(front.port),
+                pool_size=POOL,
+                transport=peer.transport,
+                cacert=str(front.bundle),
+            )
+        child = Child(peer, kind, setup, extra)
+        self.versions.setdefault(peer.name, child.version)
+        return child
+
+    def end_children(self) -> None:
+        """End the children that are kept."""
+        for child in self._kept.values():
+            child.end()
+        self._kept.clear()
+        self._counts.clear()
+
+    def sized(self, child: Child, verb: str, **options: object) -> dict[str, float]:
+        """Have a child do as much of something as fits into a slice."""
+        key = (child, f"{verb} {options}")
+        if key not in self._counts:
+            self._counts[key] = self._fitting(child, verb, options)
+        return child.do(verb, count=self._counts[key], **options)
+
+    def _fitting(self, child: Child, verb: str, options: dict[str, object]) -> int:
+        count = 1
+        child.do(verb, count=1, **options)
+        for seconds in (self.seconds / 10, self.seconds):
+            took = child.do(verb, count=count, **options)
+            count = max(1, int(seconds * took["count"] / took["wall"]))
+        return count
+
+    def file(self, size: int) -> Path:
+        """Return a file of this size: the pattern that the server serves."""
+        if size not in self._files:
+            block = self.server.get(PATTERN)
+            path = self.folder / f"{size}.bin"
+            with path.open("wb") as file:
+                for at in range(0, size, len(block)):
+                    file.write(block[: size - at])
+            self._files[size] = path
+        return self._files[size]
+
+    def import_seconds(self, peer: Peer) -> float:
+        """Return how long an application that has imported Flask waits for a package.
+
+        :raises Cannot: there is no package.
+        """
+        if peer.imports is None:
+            raise Cannot("is no package that an application imports")
+        code = (
+            "import flask, time; start = time.perf_counter(); "
+            f"import {peer.imports}; print(time.perf_counter() - start)"
+        )
+        self.child(peer)  # Or the reason why there is no such environment.
+        command = [environments.python(peer.environment), "-c", code]
+        variables = environments.variables(peer.environment)
+        runs = [
+            subprocess.run(
+                command, env=variables, cwd=self.folder, capture_output=True, text=True, check=True
+            )
+            for _ in range(3)
+        ]
+        return statistics.median(float(run.stdout) for run in runs)
+
+    def _tls_front(self) -> TLSFront:
+        if self._front is None:
+            try:
+                front = TLSFront(self.folder, self.server.port)
+            except NoCertificate as why:
+                raise Cannot(str(why)) from why
+            self._front = self._ending.enter_context(front)
+        return self._front
