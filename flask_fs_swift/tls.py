@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 from functools import lru_cache
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     _Dated: TypeAlias = tuple[str, int]
 
+logger = logging.getLogger(__name__)
+
 
 def context_for(credentials: Credentials) -> ssl.SSLContext:
     """Return the context of a login, shared by all its connections.
@@ -26,6 +29,8 @@ def context_for(credentials: Credentials) -> ssl.SSLContext:
 
     :raises OSError: a file cannot be read, or is not what it should be.
     """
+    if credentials.insecure:
+        logger.warning("INSECURE: whoever answers at the address of Swift is believed to be Swift")
     bundle = credentials.cacert or _from_environment() or certifi.where()
     # gevent's patching replaces the class; a context made before would block its hub.
     return _context(

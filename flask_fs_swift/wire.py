@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import weakref
 from typing import TYPE_CHECKING
 
 from .concurrency import Arrivals
@@ -44,6 +45,8 @@ class Wire:
         except BaseException:
             plain.close()
             raise
+        # One that is dropped, or left open when the program ends, needs no warning.
+        self._closing = weakref.finalize(self, self._socket.close)
         self._arrivals = Arrivals(self._socket.fileno())
 
     def wait_at_most(self, timeout: float) -> None:
@@ -124,4 +127,4 @@ class Wire:
 
     def close(self) -> None:
         """Close the socket."""
-        self._socket.close()
+        self._closing()

@@ -124,8 +124,19 @@ def test_a_swift_that_is_not_trusted_is_sent_nothing_more(
 
 
 @pytest.mark.usefixtures("environment")
-def test_insecure_works_and_warns(make_storage: MakeStorage) -> None:
+def test_insecure_works_and_warns(
+    make_storage: MakeStorage, caplog: pytest.LogCaptureFixture
+) -> None:
     files = make_storage(insecure=True)
+    with pytest.warns(InsecureRequestWarning, match="Unverified HTTPS request"):
+        files.write("a.txt", b"content")  # Over requests: the authentication.
+    assert "INSECURE" in caplog.text  # Over our transport: what follows.
+    assert files.read("a.txt") == b"content"
+
+
+@pytest.mark.usefixtures("environment")
+def test_insecure_works_and_warns_over_requests(make_storage: MakeStorage) -> None:
+    files = make_storage(insecure=True, transport="requests")
     with pytest.warns(InsecureRequestWarning, match="Unverified HTTPS request"):
         files.write("a.txt", b"content")
     with pytest.warns(InsecureRequestWarning, match="Unverified HTTPS request"):
