@@ -108,11 +108,15 @@ class Call:
         self.attempts = attempts
         #: An attempt failed after which Swift may have done what it was asked.
         self.uncertain = False
-        self._what = operation if filename is None else f"{operation} {filename!r}"
+        self._operation = operation
         self._changes = changes
         self._content = content
         self._failures = 0
         self._refusals = 0
+
+    @property
+    def _what(self) -> str:
+        return self._operation if self.filename is None else f"{self._operation} {self.filename!r}"
 
     def was_read_clean(self, answer: ClientException) -> bool:
         """Tell whether nothing of a request or its answer can be left on the connection."""

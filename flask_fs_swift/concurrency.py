@@ -22,13 +22,16 @@ import sys
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any, Protocol
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import _thread
     from collections.abc import Callable
 
     from gevent.hub import Hub
+
+T = TypeVar("T")
 
 
 class Wakeup(Protocol):
@@ -58,12 +61,35 @@ def pause(seconds: float) -> None:
         new_wakeup().wait(seconds)
 
 
+def below_hub() -> bool:
+    """Tell whether the caller shares its thread with greenlets, and can let them run."""
+    return _running_hub() is not None
+
+
+def start_beside(function: Callable[[T], object], argument: T) -> Callable[[], object]:
+    """Call a function in a real thread; return what waits for it, and raises what it raised.
+
+    It must neither wait for anything nor touch what is gevent's.
+    """
+    hub = _running_hub()
+    if hub is not None:
+        return hub.threadpool.spawn(function, argument).get
+    if _is_patched():
+        function(argument)  # Threads are greenlets now, and there is no hub to run them.
+        return _nothing
+    return _helpers.executor().submit(function, argument).result
+
+
+def _nothing() -> None:
+    pass
+
+
 def socket_home() -> object:
     """Return the only place where a socket that is opened here can be used; None: anywhere.
 
     gevent's sockets wait below the hub of the thread that opened them, and below no other.
     """
-    if not socket.socket.__module__.startswith("gevent"):
+    if socket.socket is _NATIVE_SOCKET or not socket.socket.__module__.startswith("gevent"):
         return None
     return sys.modules["gevent.hub"].get_hub()
 
@@ -75,6 +101,13 @@ def _native(module: str, name: str) -> Any:
     return monkey.get_original(module, name)
 
 
+def _is_patched() -> bool:
+    """Tell whether gevent's greenlets have taken the place of threads."""
+    monkey = sys.modules.get("gevent.monkey")
+    return monkey is not None and monkey.is_module_patched("threading")
+
+
+_NATIVE_SOCKET = _native("socket", "socket")
 _native_lock: Callable[[], _thread.LockType] = _native("_thread", "allocate_lock")
 _native_rlock: Callable[[], threading.RLock] = _native("_thread", "RLock")
 
@@ -200,9 +233,30 @@ class Deadline:
 _forgetting: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
+class _Helpers:
+    """The threads of :func:`start_beside`. They live as long as the process; a fork has none."""
+
+    def __init__(self) -> None:
+        self.after_fork()
+        forget_after_fork(self)
+
+    def after_fork(self) -> None:
+        self._lock = _native_lock()
+        self._executor: ThreadPoolExecutor | None = None
+
+    def executor(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._executor is None:
+                self._executor = ThreadPoolExecutor(os.cpu_count(), "flask-fs-swift")
+            return self._executor
+
+
 def forget_after_fork(owner: Any) -> None:
     """Have ``owner.after_fork()`` called in every forked child, before it runs on."""
     _forgetting.add(owner)
+
+
+_helpers = _Helpers()
 
 
 def _after_fork_in_child() -> None:

@@ -13,7 +13,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING, NoReturn
 
-from .answers import last_headers, listed_info, object_info
+from .answers import date, last_headers, listed_info, moment, object_info
 from .call import Call
 from .content import SourceFailed
 from .download import Resumption, SwiftDownload, fetch
@@ -29,17 +29,19 @@ from .errors import (
 from .etag import content_md5, unquoted
 from .metadata import NONCE, checked_metadata, encode_metadata, header_of
 from .names import check_name
+from .objects import ObjectInfo
 from .streams import CHUNK_SIZE, ObjectStream, check_chunk_size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from swiftclient import Connection
 
     from .call import Caller
     from .config import SwiftSettings
     from .content import Content
-    from .objects import ObjectInfo, Properties
+    from .objects import Properties
 
 logger = logging.getLogger(__name__)
 
@@ -118,13 +120,13 @@ class Container:
         :raises FileExists: there is an object of this name.
         :raises ETagMismatchError: according to the policy.
         """
-        check_name(name)
-        fields = _put_headers(properties)
+        call = self._call("write", name, changes=True, content=content)
+        metadata = checked_metadata(properties.metadata)
+        fields = _put_headers(properties, metadata)
         if not overwrite:
             fields |= {"if-none-match": "*", _NONCE_HEADER: secrets.token_hex(16)}
         if content.size is None:
             self._try_the_door(name, overwrite=overwrite)
-        call = self._call("write", name, changes=True, content=content)
         try:
             stored = self._put(call, content, fields)
         except SourceFailed as failed:
@@ -136,7 +138,15 @@ class Container:
             stored = self._settle_create(call, error, fields)
         self._saw()
         self._verify(name, content.etag, unquoted(stored.get("etag")))
-        return _as_stored(name, content, fields, stored)
+        return ObjectInfo(
+            name=name,
+            size=content.size,
+            etag=unquoted(stored.get("etag")),
+            content_type=properties.content_type,
+            modified=date(stored.get("last-modified")),
+            metadata=metadata,
+            expires=_expiry(properties.expires_after),
+        )
 
     def delete(self, name: str) -> None:
         """Remove exactly this object; one that is absent counts as removed."""
@@ -400,22 +410,17 @@ class Container:
         )
 
 
-def _put_headers(properties: Properties) -> dict[str, str]:
-    headers = {
-        "content-type": properties.content_type,
-        "x-delete-after": properties.expires_after,
-        "cache-control": properties.cache_control,
-        "content-disposition": properties.content_disposition,
-    }
-    said = {name: str(value) for name, value in headers.items() if value is not None}
-    return {**said, **encode_metadata(checked_metadata(properties.metadata))}
+def _put_headers(properties: Properties, metadata: Mapping[str, str]) -> dict[str, str]:
+    headers = encode_metadata(metadata)
+    headers["content-type"] = properties.content_type
+    if properties.expires_after is not None:
+        headers["x-delete-after"] = str(properties.expires_after)
+    if properties.cache_control is not None:
+        headers["cache-control"] = properties.cache_control
+    if properties.content_disposition is not None:
+        headers["content-disposition"] = properties.content_disposition
+    return headers
 
 
-def _as_stored(
-    name: str, content: Content, fields: Mapping[str, str], answer: Mapping[str, str]
-) -> ObjectInfo:
-    """Describe what was stored, from what was sent and the answer to it."""
-    described = {key: answer[key] for key in ("etag", "last-modified") if key in answer}
-    if "x-delete-after" in fields:
-        described["x-delete-at"] = str(int(time.time()) + int(fields["x-delete-after"]))
-    return object_info(name, {**fields, **described, "content-length": str(content.size or 0)})
+def _expiry(seconds: int | None) -> datetime | None:
+    return None if seconds is None else moment(int(time.time()) + seconds)

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard
 
 from .errors import FileTooLarge, StreamBroken
-from .etag import md5
+from .hashing import MD5, md5_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,7 +119,7 @@ class Held:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.size: int | None = len(data)
-        self.etag: str | None = md5(data).hexdigest()
+        self.etag: str | None = md5_of(data)
 
     def body(self) -> bytes | Readable:
         """Return the bytes themselves; many of them as a file.
@@ -139,7 +139,8 @@ class _Reread:
     """A seekable file, hashed from its position, that stays its caller's to close."""
 
     def __init__(self, file: Seekable, start: int, head: bytes, source: _Source) -> None:
-        digest = md5(head)
+        digest = MD5(overlapping=True)
+        digest.update(head)
         for block in source:
             digest.update(block)
         self._file = file
@@ -198,7 +199,8 @@ class _Passing:
         """Yield what is held, then what the source still has; the size and MD5 are known after."""
         if self._head is None:
             raise RuntimeError("this content has passed and cannot be sent again")
-        digest = md5(self._head)
+        digest = MD5(overlapping=True)
+        digest.update(self._head)
         yield from _cut(self._head)
         self._head = None
         with _carrying():

@@ -13,7 +13,8 @@ from .errors import (
     SwiftError,
     SwiftUnavailable,
 )
-from .streams import CHUNK_SIZE
+from .streams import CHUNK_SIZE, PIECE
+from .transport import Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .call import Caller
     from .objects import ObjectInfo
     from .pool import Checkout
+    from .retry import Attempts
     from .streams import Download
 
 
@@ -30,7 +32,9 @@ class SwiftDownload:
     """The body of one answer, and the connection it comes over."""
 
     def __init__(self, body: Body, checkout: Checkout) -> None:
-        self._body = body
+        # Ours is read without swiftclient's wrapper around it.
+        answer = body.resp
+        self._answer = answer if isinstance(answer, Response) else _OverRequests(body)
         self._checkout = checkout
 
     def read(self, size: int, /) -> bytes:
@@ -39,16 +43,24 @@ class SwiftDownload:
         :raises ConnectionError: the network failed.
         """
         try:
-            return self._body.read(size)
+            return self._answer.read(size)
+        except NETWORK_ERRORS as error:
+            raise ConnectionError(f"{type(error).__name__}: {error}") from error
+
+    def readinto(self, room: memoryview, /) -> int:
+        """Fill the beginning of ``room``; return how many bytes.
+
+        :raises ConnectionError: the network failed.
+        """
+        try:
+            return self._answer.readinto(room)
         except NETWORK_ERRORS as error:
             raise ConnectionError(f"{type(error).__name__}: {error}") from error
 
     def finish(self) -> None:
         """Give back the connection, once the HTTP library agrees that the answer is over."""
-        # Only the read after the last byte tells the HTTP library that this answer is
-        # over and its socket free.
         try:
-            is_over = not self._body.read(1)
+            is_over = self._answer.is_over()
         except NETWORK_ERRORS:
             is_over = False
         if is_over:
@@ -59,6 +71,26 @@ class SwiftDownload:
     def abort(self) -> None:
         """Close the connection."""
         self._checkout.discard()
+
+
+class _OverRequests:
+    """The body of an answer over swiftclient's own transport."""
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+
+    def read(self, size: int) -> bytes:
+        return self._body.read(size)
+
+    def readinto(self, room: memoryview) -> int:
+        # Blocks of this size do not leave the processor's cache before they are copied.
+        block = self._body.read(min(len(room), PIECE))
+        room[: len(block)] = block
+        return len(block)
+
+    def is_over(self) -> bool:
+        # Only the read after the last byte tells requests that its socket is free.
+        return not self._body.read(1)
 
 
 def fetch(
@@ -85,7 +117,7 @@ class Resumption:
         self._container = container
         self._info = info
         # The attempts since something last arrived, and how far that came.
-        self._attempts = caller.attempts()
+        self._attempts: Attempts | None = None
         self._reached = 0
 
     def __call__(self, received: int, cause: Exception | None, /) -> Download:
@@ -94,20 +126,22 @@ class Resumption:
         :raises ObjectChanged: there is another version now, or none.
         :raises StreamBroken: all attempts have broken too.
         """
-        if received > self._reached:
-            self._attempts, self._reached = self._caller.attempts(), received
-        if not self._attempts.again():
+        attempts = self._attempts
+        if attempts is None or received > self._reached:
+            attempts = self._attempts = self._caller.attempts()
+            self._reached = received
+        if not attempts.again():
             raise self._broken(received) from cause
         size = self._info.size or 0
-        checkout, body, headers = self._ask(received)
+        checkout, body, headers = self._ask(received, attempts)
         if headers.get("content-range") != f"bytes {received}-{size - 1}/{size}":
             checkout.discard()
             raise self._broken(received) from cause
         return SwiftDownload(body, checkout)
 
-    def _ask(self, received: int) -> tuple[Checkout, Body, dict[str, str]]:
+    def _ask(self, received: int, attempts: Attempts) -> tuple[Checkout, Body, dict[str, str]]:
         name = self._info.name
-        call = Call("read", name, self._attempts)
+        call = Call("read", name, attempts)
         wanted = {"Range": f"bytes={received}-", "If-Match": f'"{self._info.etag}"'}
         try:
             return fetch(self._caller, call, self._container, wanted)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -17,11 +16,6 @@ POLICIES: tuple[MismatchPolicy, ...] = get_args(MismatchPolicy)
 _MD5 = re.compile("[0-9a-f]{32}")
 
 
-def md5(data: bytes = b"") -> hashlib._Hash:
-    """Return a running MD5: Swift's checksum, not a defence against forgery."""
-    return hashlib.md5(data, usedforsecurity=False)
-
-
 def unquoted(etag: str | None) -> str | None:
     """Return an ETag as a bare tag: Swift quotes those of manifests only, proxies quote all."""
     return etag.removeprefix("W/").strip('"') if etag else None
@@ -33,8 +27,9 @@ def is_manifest(headers: Mapping[str, str]) -> bool:
     Static ones say ``X-Static-Large-Object``, dynamic ones ``X-Object-Manifest``
     (Swift API reference, "Large objects").
     """
-    static = headers.get("x-static-large-object", "").lower() in {"true", "1", "yes"}
-    return static or "x-object-manifest" in headers
+    if "x-object-manifest" in headers:
+        return True
+    return headers.get("x-static-large-object", "").lower() in {"true", "1", "yes"}
 
 
 def content_md5(headers: Mapping[str, str]) -> str | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from typing_extensions import Self
 
 logger = logging.getLogger(__name__)
 
@@ -44,15 +46,31 @@ def tell(hook: EventHook, event: Event) -> None:
 
 
 class Watch:
-    """Times one operation and tells how it ended, once. Lives as long as the operation."""
+    """Times one operation and tells how it ended, once: after a ``with`` block, or when told.
+
+    Lives as long as the operation.
+    """
 
     def __init__(self, hook: EventHook | None, operation: str, storage: str) -> None:
         self._hook = hook
         self._operation = operation
         self._storage = storage
-        self._began = time.monotonic()
+        self._began = time.monotonic() if hook is not None else 0.0
         #: Content bytes that were moved.
         self.bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        # What is dropped, as a listing may be, ends in a finaliser, where no hook may run.
+        if kind is not GeneratorExit:
+            self.ended(error)
 
     def ended(self, error: BaseException | None = None) -> None:
         """Tell the hook, if there is one."""
@@ -61,17 +79,3 @@ class Watch:
         outcome = "ok" if error is None else type(error).__name__
         seconds = time.monotonic() - self._began
         tell(self._hook, Event(self._operation, self._storage, self.bytes, seconds, outcome))
-
-
-@contextmanager
-def watched(hook: EventHook | None, operation: str, storage: str) -> Iterator[Watch]:
-    """Tell how a block ended. One that is dropped, as a listing may be, tells nothing."""
-    watch = Watch(hook, operation, storage)
-    try:
-        yield watch
-    except GeneratorExit:
-        raise  # It ends in a finaliser, where no hook may run.
-    except BaseException as error:
-        watch.ended(error)
-        raise
-    watch.ended()

@@ -9,6 +9,7 @@ section 11). Such an answer is :class:`Malformed`, and its connection is not use
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from .errors import FSError, StreamBroken
@@ -38,11 +39,14 @@ LONGEST_CHUNK_LINE = 1024
 
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([^\0]*))?")
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_TARGET = re.compile(r"[\x21-\x7e]+")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n\0]*)?")
 
-# Lower-case forms of header names that were found to be tokens. Anybody may add to it;
-# strangers name headers, so it does not grow beyond a bound.
+_BLANKS = " \t"
+
+# Names that were found to be tokens: of requests; and of answers, with their colons, to
+# their lower-case forms. Anybody may add to them; strangers name headers, so neither
+# grows beyond a bound.
+_tokens: set[str] = set()
 _names: dict[str, str] = {}
 _MOST_NAMES = 1024
 
@@ -78,14 +82,23 @@ def request_head(method: str, target: str, fixed: str, headers: Mapping[str, obj
     lines = [f"{method} {target} HTTP/1.1\r\n{fixed}"]
     for name, value in headers.items():
         if value is not None:
+            if name not in _tokens:
+                _learn(name)
             text = value.decode() if isinstance(value, bytes) else value
-            lines.append(f"{_names.get(name) or _lower(name)}: {text}\r\n")
+            lines.append(f"{name}: {text}\r\n")
     head = "".join(lines)
     ends = len(lines) + fixed.count("\n")
     whole = head.count("\r\n") == head.count("\n") == head.count("\r") == ends
-    if not whole or "\0" in head or not _TARGET.fullmatch(target):
+    if not whole or "\0" in head or " " in target or not target.isascii():
         raise FSError("a name or a header would break its line; Swift was sent nothing")
     return f"{head}\r\n".encode()
+
+
+def _learn(name: str) -> None:
+    if not _TOKEN.fullmatch(name):
+        raise FSError(f"{name!r} is no name of a header; Swift was sent nothing")
+    if len(_tokens) < _MOST_NAMES:
+        _tokens.add(name)
 
 
 def parse_head(data: bytes) -> Head:
@@ -97,46 +110,47 @@ def parse_head(data: bytes) -> Head:
         text = data.decode()
     except UnicodeDecodeError:
         text = data.decode("latin-1")  # As HTTP/1.1 once said; every byte is a character there.
-    lines = text.split("\r\n")
-    found = _STATUS_LINE.fullmatch(lines[0])
-    if found is None:
-        raise Malformed(f"the answer begins with {lines[0][:40]!r}, which is no status line")
-    if text.count("\n") != len(lines) - 1 or text.count("\r") != len(lines) - 1 or "\0" in text:
+    first, *lines = text.split("\r\n")
+    minor, status, reason = _status(first)
+    ends = len(lines)
+    if text.count("\n") != ends or text.count("\r") != ends or "\0" in text:
         raise Malformed("the answer's headers have line breaks that end no line")
-    minor, status, reason = found.groups()
     headers = _fields(lines)
-    connection = headers.get("connection", "").lower()
-    persists = connection != "close" if minor == "1" else connection == "keep-alive"
-    if "," in connection:
-        persists = "close" not in map(str.strip, connection.split(","))
-    return Head(int(status), reason or "", headers, may_persist=persists)
+    persists = minor == "1"
+    if "connection" in headers:
+        options = [option.strip().lower() for option in headers["connection"].split(",")]
+        persists = "close" not in options and (persists or "keep-alive" in options)
+    return Head(status, reason, headers, may_persist=persists)
+
+
+@lru_cache(maxsize=64)
+def _status(line: str) -> tuple[str, int, str]:
+    found = _STATUS_LINE.fullmatch(line)
+    if found is None:
+        raise Malformed(f"the answer begins with {line[:40]!r}, which is no status line")
+    return found[1], int(found[2]), found[3] or ""
 
 
 def _fields(lines: list[str]) -> dict[str, str]:
     headers: dict[str, str] = {}
-    for line in lines[1:]:
-        name, colon, value = line.partition(":")
-        lower = _names.get(name) or _lower(name, line)
-        if not colon:
-            raise Malformed(f"the answer has {line[:40]!r} for a header")
-        value = value.strip(" \t")
-        headers[lower] = f"{headers[lower]}, {value}" if lower in headers else value
+    for line in lines:
+        value = line.find(":") + 1
+        name = _names.get(line[:value]) or _lower(line, value)
+        if name in headers:
+            headers[name] = f"{headers[name]}, {line[value:].strip(_BLANKS)}"
+        else:
+            headers[name] = line[value:].strip(_BLANKS)
     return headers
 
 
-def _lower(name: str, line: str | None = None) -> str:
-    """Return a header's name in lower case.
-
-    :param line: of an answer; None: of a request.
-    """
-    if not _TOKEN.fullmatch(name):
-        if line is None:
-            raise FSError(f"{name!r} is no name of a header; Swift was sent nothing")
+def _lower(line: str, value: int) -> str:
+    """Return the name of a header in lower case, from a line and where its value begins."""
+    if not value or not _TOKEN.fullmatch(line, 0, value - 1):
         raise Malformed(f"the answer has {line[:40]!r} for a header")
-    lower = name.lower()
+    name = line[: value - 1].lower()
     if len(_names) < _MOST_NAMES:
-        _names[name] = lower
-    return lower
+        _names[line[:value]] = name
+    return name
 
 
 def content_length(head: Head, method: str) -> int | None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from .concurrency import new_lock
 from .content import whole
 from .errors import FileExists, FileNotFound
-from .etag import md5
+from .hashing import md5_of
 from .metadata import checked_metadata
 from .names import check_name, check_prefix
 from .objects import ObjectInfo
@@ -149,7 +149,7 @@ def _describe(name: str, data: bytes, properties: Properties) -> ObjectInfo:
     return ObjectInfo(
         name=name,
         size=len(data),
-        etag=md5(data).hexdigest(),
+        etag=md5_of(data),
         content_type=properties.content_type,
         modified=now,
         metadata=properties.metadata,
@@ -183,6 +183,12 @@ class _Reading:
         block = self._data[self._at : self._at + size]
         self._at += len(block)
         return block
+
+    def readinto(self, room: memoryview, /) -> int:
+        """Fill the beginning of ``room`` with the next bytes."""
+        block = self.read(len(room))
+        room[: len(block)] = block
+        return len(block)
 
     def finish(self) -> None:
         """Do nothing."""

@@ -6,7 +6,7 @@ nothing is normalised, nothing escapes into another container.
 
 from __future__ import annotations
 
-import unicodedata
+import re
 
 from .errors import InvalidName
 
@@ -14,6 +14,10 @@ from .errors import InvalidName
 MAX_NAME = 1024
 #: Bytes of UTF-8 (``max_container_name_length`` of Swift's constraints).
 MAX_CONTAINER = 256
+
+# Control characters (the category Cc of Unicode), and what means another path.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_ELSEWHERE = re.compile(r"(?:\A|/)\.\.?(?:/|\Z)")
 
 
 def check_name(name: str) -> str:
@@ -24,7 +28,7 @@ def check_name(name: str) -> str:
         swiftclient, so that those would reach another object or another container.
     """
     fault = _fault(name)
-    if fault:
+    if fault is not None:
         raise InvalidName(f"{name!r} cannot name an object: {fault}", filename=name)
     return name
 
@@ -57,13 +61,13 @@ def check_prefix(prefix: str, what: str = "prefix") -> str:
 def _fault(name: str) -> str | None:
     if not name:
         return "it is empty"
-    if not _is_utf8(name):
+    if not name.isascii() and not _is_utf8(name):
         return "it is not valid UTF-8"
-    if len(name.encode()) > MAX_NAME:
+    if len(name) > MAX_NAME or (not name.isascii() and len(name.encode()) > MAX_NAME):
         return f"it has more than {MAX_NAME} bytes"
-    if any(unicodedata.category(character) == "Cc" for character in name):
+    if _CONTROL.search(name):
         return "it has a control character"
-    if any(segment in {".", ".."} for segment in name.split("/")):
+    if "." in name and _ELSEWHERE.search(name):
         return "'.' and '..' between slashes mean another path"
     return None
 

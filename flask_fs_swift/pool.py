@@ -33,10 +33,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter, deque
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
 from .concurrency import (
@@ -81,14 +80,6 @@ class PoolStats:
     discarded: int
     #: Of those, the ones whose borrower dropped them without giving them back.
     reclaimed: int
-
-
-class _Fate(Enum):
-    """Why a slot came back."""
-
-    KEPT = auto()
-    DISCARDED = auto()
-    RECLAIMED = auto()
 
 
 class _Slot:
@@ -150,19 +141,20 @@ class Checkout:
 
     def checkin(self) -> None:
         """Give the connection back; its last answer has been read to the end."""
-        self._settle(_Fate.KEPT)
+        if not self._settled:
+            self._settled = True
+            self._pool._give_back(self._slot)  # noqa: SLF001
 
     def discard(self) -> None:
         """Close the connection and free its slot. Waits for nothing: finalisers may call it."""
-        self._settle(_Fate.DISCARDED)
-
-    def __del__(self) -> None:
-        self._settle(_Fate.RECLAIMED)
-
-    def _settle(self, fate: _Fate) -> None:
         if not self._settled:
             self._settled = True
-            self._pool._take_back(self._slot, fate)  # noqa: SLF001
+            self._pool._take_away(self._slot, reclaimed=False)  # noqa: SLF001
+
+    def __del__(self) -> None:
+        if not self._settled:
+            self._settled = True
+            self._pool._take_away(self._slot, reclaimed=True)  # noqa: SLF001
 
 
 class _Waiter:
@@ -211,9 +203,12 @@ class Pool:
         self._waiting: deque[_Waiter] = deque()
         self._closing: Latch | None = None  # Open once nothing is lent any more.
         self._opened = 0
-        self._fates: Counter[_Fate] = Counter()
-        # Needs no lock: slots that came back.
-        self._returned: deque[tuple[_Slot, _Fate]] = deque()
+        self._discarded = 0
+        self._reclaimed = 0
+        # These need no lock. The slots that came back; and for each connection that was
+        # thrown away and is not counted yet, whether its borrower had dropped it.
+        self._returned: deque[_Slot] = deque()
+        self._thrown: deque[bool] = deque()
 
     def checkout(self, timeout: float | None = None) -> Checkout:
         """Borrow a connection, waiting in line for it if need be.
@@ -231,7 +226,8 @@ class Pool:
             elif not is_closed:
                 waiter = _Waiter()
                 self._waiting.append(waiter)
-        self._settle()
+        if self._returned:
+            self._settle()
         waited = 0.0
         if waiter is not None:
             waited, slot = self._wait_in_line(waiter, self._patience(timeout))
@@ -259,14 +255,15 @@ class Pool:
     def stats(self) -> PoolStats:
         """Return the state and the counts of this moment."""
         with self._lock:
+            self._count_thrown()
             stats = PoolStats(
                 size=self.size,
                 idle=len(self._idle),
                 lent=self._lent,
                 waiting=len(self._waiting),
                 opened=self._opened,
-                discarded=self._fates[_Fate.DISCARDED] + self._fates[_Fate.RECLAIMED],
-                reclaimed=self._fates[_Fate.RECLAIMED],
+                discarded=self._discarded,
+                reclaimed=self._reclaimed,
             )
         self._settle()
         return stats
@@ -307,6 +304,8 @@ class Pool:
 
     def _choose(self, home: object) -> _Slot:
         """Choose a slot, under the lock, when one is free: best one that can be used as it is."""
+        if self._idle and self._idle[-1].home is home:
+            return self._idle.pop()
         for index in reversed(range(len(self._idle))):
             if self._idle[index].home is home:
                 return self._idle.pop(index)
@@ -325,7 +324,7 @@ class Pool:
         except BaseException:
             slot = self._leave_line(waiter)
             if slot is not None:
-                self._give_back(slot, _Fate.KEPT)
+                self._give_back(slot)
             raise
         slot = self._leave_line(waiter)
         waited = time.monotonic() - began
@@ -355,64 +354,72 @@ class Pool:
                 with self._lock:
                     self._opened += 1
                 self._settle()
-            self._tell("ok", waited)
+            if self._on_event is not None:
+                self._tell("ok", waited)
         except BaseException:
-            self._give_back(slot, _Fate.KEPT)
+            self._give_back(slot)
             raise
         return Checkout(self, slot, slot.connection)
 
     def _rehome(self, slot: _Slot, home: object) -> None:
         if slot.connection is not None:
             slot.close()
-            with self._lock:
-                self._fates[_Fate.DISCARDED] += 1
-            self._settle()
+            self._thrown.append(False)
         slot.home = home
 
     # Giving back. All of it may run in a finaliser.
 
-    def _take_back(self, slot: _Slot, fate: _Fate) -> None:
-        if fate is not _Fate.KEPT and slot.generation == self._generation:
-            # First the socket, then the slot: never more sockets than slots.
+    def _take_away(self, slot: _Slot, *, reclaimed: bool) -> None:
+        """Close a connection, then free its slot: never more sockets than slots."""
+        if slot.generation == self._generation:
             slot.close()
-        self._give_back(slot, fate)
+            self._thrown.append(reclaimed)
+        self._give_back(slot)
 
-    def _give_back(self, slot: _Slot, fate: _Fate) -> None:
+    def _give_back(self, slot: _Slot) -> None:
         if slot.generation != self._generation:
             _inherited.append(slot)
             return
-        self._returned.append((slot, fate))
+        self._returned.append(slot)
         self._settle()
 
     def _settle(self) -> None:
         while self._returned and self._lock.acquire(blocking=False):
             try:
-                to_wake, to_close = self._take_in()
+                to_do = self._take_in()
             finally:
                 self._lock.release()
-            for waiter in to_wake:
-                waiter.wakeup.wake()
-            for slot in to_close:
-                slot.close()
-            if self._closing is not None and not self._lent:
-                self._closing.open()
+            for act in to_do:
+                act()
 
-    def _take_in(self) -> tuple[list[_Waiter], list[_Slot]]:
-        """Decide, under the lock, who gets what came back."""
-        to_wake: list[_Waiter] = []
-        to_close: list[_Slot] = []
+    def _take_in(self) -> list[Callable[[], None]]:
+        """Decide, under the lock, who gets what came back; return what to do without it."""
+        to_do: list[Callable[[], None]] = []
         while self._returned:
-            slot, fate = self._returned.popleft()
-            self._fates[fate] += 1
+            slot = self._returned.popleft()
             if self._waiting:
                 waiter = self._waiting.popleft()
                 waiter.slot = slot
-                to_wake.append(waiter)
+                to_do.append(waiter.wakeup.wake)
                 continue
             self._lent -= 1
-            if slot.connection is not None:
-                (self._idle if self._closing is None else to_close).append(slot)
-        return to_wake, to_close
+            if slot.connection is None:
+                continue
+            if self._closing is None:
+                self._idle.append(slot)
+            else:
+                to_do.append(slot.close)
+        if self._thrown:
+            self._count_thrown()
+        if self._closing is not None and not self._lent:
+            to_do.append(self._closing.open)
+        return to_do
+
+    def _count_thrown(self) -> None:
+        """Count, under the lock, what was thrown away."""
+        while self._thrown:
+            self._discarded += 1
+            self._reclaimed += self._thrown.popleft()
 
     def _tell(self, outcome: str, waited: float) -> None:
         if self._on_event is not None:

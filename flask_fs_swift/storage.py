@@ -21,7 +21,7 @@ from .errors import (
     OperationNotSupported,
     UnauthorizedFileType,
 )
-from .events import Watch, watched
+from .events import Watch
 from .metadata import check_header
 from .names import check_name
 from .objects import Properties
@@ -32,7 +32,6 @@ from .writer import BinaryWriter, TextWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from contextlib import AbstractContextManager
     from datetime import datetime
     from typing import TypeAlias
 
@@ -282,7 +281,7 @@ class Storage:
         :raises FileNotFound: there is none. Raised here, not while reading.
         """
         mount = self._mount()
-        watch = Watch(mount.on_event, "read_chunks", self.name)
+        watch = self._watched(mount, "read_chunks")
         try:
             stream = mount.backend.get(filename, chunk_size)
         except BaseException as error:
@@ -462,8 +461,8 @@ class Storage:
         settings = mount.settings
         return is_allowed(basename, self.extensions, settings.allow, settings.deny)
 
-    def _watched(self, mount: Mount, operation: str) -> AbstractContextManager[Watch]:
-        return watched(mount.on_event, operation, self.name)
+    def _watched(self, mount: Mount, operation: str) -> Watch:
+        return Watch(mount.on_event, operation, self.name)
 
 
 def _folder(folder: Folder) -> str:

@@ -11,7 +11,7 @@ import io
 from typing import TYPE_CHECKING, Protocol
 
 from .errors import ETagMismatchError, StreamBroken
-from .etag import md5
+from .hashing import BLOCK, MD5
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: Bytes.
 CHUNK_SIZE = 1024 * 1024
-#: Bytes per read of a download: what one that breaks loses of what had arrived.
+#: Bytes that are read in one piece, without room of their own, if they come at once.
 PIECE = 64 * 1024
 
 
@@ -42,6 +42,12 @@ class Download(Protocol):
 
     def read(self, size: int, /) -> bytes:
         """Return at most so many bytes; none at the end of the answer.
+
+        :raises ConnectionError: the network failed.
+        """
+
+    def readinto(self, room: memoryview, /) -> int:
+        """Fill the beginning of ``room``; return how many bytes, 0 at the end of the answer.
 
         :raises ConnectionError: the network failed.
         """
@@ -94,7 +100,7 @@ class ObjectStream:
         self._chunk_size = chunk_size
         self._size = info.size
         self._expected = md5_of_content
-        self._digest = md5() if md5_of_content else None
+        self._digest = MD5() if md5_of_content else None
         self._resume = resume
         self._download: Download | None = download
         self._closed = False
@@ -117,24 +123,58 @@ class ObjectStream:
             self._end(error)
             raise
 
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Fill a buffer with the next bytes; return how many, fewer only at the end.
+
+        :raises FSError: as :meth:`read`; what is in the buffer then is not to be used.
+        """
+        room = memoryview(buffer).cast("B")
+        if self._closed or self._size is None:
+            block = self.read(len(room))
+            room[: len(block)] = block
+            return len(block)
+        try:
+            return self._fill(room[: self._size - self.received])
+        except BaseException as error:
+            self._end(error)
+            raise
+
     def _read(self, size: int) -> bytes:
-        gathered = io.BytesIO()  # Unlike a list to be joined, it holds them only once.
+        if self._size is None:
+            return self._read_unmeasured(size)
+        left = self._size - self.received
+        wanted = left if size < 0 else min(size, left)
+        block = b""
+        if wanted <= PIECE:
+            block = self._next(wanted) if wanted else b""
+            if len(block) == wanted:
+                return block
+        # A buffer that is filled in place and handed out as it is: nothing is copied.
+        room = io.BytesIO(bytes(wanted))
+        with room.getbuffer() as view:
+            view[: len(block)] = block
+            self._fill(view[len(block) :])
+        return room.getvalue()
+
+    def _read_unmeasured(self, size: int) -> bytes:
+        gathered = io.BytesIO()
         missing = size
-        while missing and (block := self._next_block(missing)):
+        while missing and (block := self._next(PIECE if missing < 0 else min(missing, PIECE))):
             gathered.write(block)
-            if size > 0:
-                missing -= len(block)
+            missing -= len(block) if size > 0 else 0
         return gathered.getvalue()
 
-    def _next_block(self, wanted: int) -> bytes:
+    def _next(self, wanted: int) -> bytes:
+        """Return at least one of the next bytes; none at an end that was not measured."""
         while self._download is not None:
             cause = None
             try:
-                block = self._download.read(self._at_most(wanted))
+                block = self._download.read(wanted)
             except ConnectionError as error:
                 block, cause = b"", error
             if block:
-                self._count(block)
+                self.received += len(block)
+                self._hash(block)
                 return block
             if cause is None and self._size is None:
                 self._complete()
@@ -142,12 +182,32 @@ class ObjectStream:
             self._reopen(cause)
         return b""
 
-    def _at_most(self, wanted: int) -> int:
-        left = PIECE if self._size is None else min(PIECE, self._size - self.received)
-        return left if wanted < 0 else min(wanted, left)
+    def _fill(self, room: memoryview) -> int:
+        """Fill all of ``room``, which is no more than what is left; return its size."""
+        filled = hashed = 0
+        while filled < len(room):
+            filled += self._receive_into(room[filled:])
+            if filled - hashed >= BLOCK or filled == len(room):
+                self._hash(room[hashed:filled])
+                hashed = filled
+        if self._digest is not None:
+            self._digest.settle()
+        return filled
 
-    def _count(self, block: bytes) -> None:
-        self.received += len(block)
+    def _receive_into(self, room: memoryview) -> int:
+        while self._download is not None:
+            cause = None
+            try:
+                count = self._download.readinto(room)
+            except ConnectionError as error:
+                count, cause = 0, error
+            if count:
+                self.received += count
+                return count
+            self._reopen(cause)
+        raise AssertionError("more was asked of a stream than it has")
+
+    def _hash(self, block: bytes | memoryview) -> None:
         if self._digest is not None:
             self._digest.update(block)
         if self.received == self._size:
@@ -237,10 +297,7 @@ class StreamFile(io.RawIOBase):
 
     def readinto(self, buffer: Buffer, /) -> int:
         """Fill a buffer with the next bytes; return how many they were."""
-        view = memoryview(buffer).cast("B")
-        block = self.stream.read(len(view))
-        view[: len(block)] = block
-        return len(block)
+        return self.stream.readinto(buffer)
 
     def close(self) -> None:
         """Close the stream with the file."""

@@ -83,6 +83,9 @@ class Tokens:
         :raises AuthFailed: the credentials were refused, or the service could not be
             asked. Swift was sent nothing.
         """
+        newest = self._token
+        if newest is not None and not newest.is_due(now := time.time()) and newest.is_good(now):
+            return newest
         attempts = Attempts(self._retrying, deadline)
         while True:
             token, flight, leads = self._decide()

@@ -16,6 +16,7 @@ What fails is an ``OSError``; what cannot be HTTP is :class:`.http1.Malformed`, 
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
@@ -73,7 +74,7 @@ class Transport:
 
     def __init__(self, url: str, *, tls: ssl.SSLContext | None, timeout: float) -> None:
         parts = urlsplit(url)
-        self._origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        self.origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._tls = tls if parts.scheme == "https" else None
@@ -120,9 +121,9 @@ class Transport:
         if expecting:
             fields["expect"] = "100-continue"
         head = request_head(method, full_path, self._fixed, fields)
-        asked = Asked(method, self._origin + full_path)
         try:
-            self.resp = self._exchange(asked, head, content, size, expecting=expecting)
+            self.resp = self._exchange(method, head, content, size, expecting=expecting)
+            self.resp.target = full_path
         except BaseException:
             self.close()
             raise
@@ -156,7 +157,7 @@ class Transport:
     # One request.
 
     def _exchange(
-        self, asked: Asked, head: bytes, content: SentContent, size: int | None, *, expecting: bool
+        self, method: str, head: bytes, content: SentContent, size: int | None, *, expecting: bool
     ) -> Response:
         wire = self._connected()
         self._continued = False
@@ -170,7 +171,7 @@ class Transport:
         answer = early or self._final_head(wire)
         # A server that lets us wait for nothing lets us do so once.
         self._expects = self._expects and (self._continued or not expecting or early is not None)
-        return Response(self, wire, answer, asked, is_last=early is not None)
+        return Response(self, wire, answer, method, is_last=early is not None)
 
     def _connected(self) -> Wire:
         """Return a connection on which nothing has arrived since its last answer was read."""
@@ -223,8 +224,8 @@ class Transport:
 
     def _final_head(self, wire: Wire) -> Head:
         for _ in range(MOST_INTERIM):
-            head = self._if_final(self._read_head(wire))
-            if head is not None:
+            head = self._read_head(wire)
+            if head.status >= 200 or self._if_final(head) is not None:
                 return head
         raise Malformed("the answer does not begin: one interim answer follows another")
 
@@ -250,9 +251,11 @@ class Response:
     """
 
     def __init__(
-        self, transport: Transport, wire: Wire, head: Head, asked: Asked, *, is_last: bool
+        self, transport: Transport, wire: Wire, head: Head, method: str, *, is_last: bool
     ) -> None:
-        self.request = asked
+        #: What this is an answer to.
+        self.target = ""
+        self._method = method
         self.status = self.status_code = head.status
         self.reason = head.reason
         #: The headers by lower-case name.
@@ -262,13 +265,18 @@ class Response:
         self._transport = transport
         self._wire: Wire | None = wire
         # Bytes left of the content, or of a chunk; None: until the connection ends.
-        self._left = content_length(head, asked.method)
+        self._left = content_length(head, method)
         self._chunks = _Chunks(wire, transport) if is_chunked(head, self._left) else None
         self._may_persist = head.may_persist and not is_last
         if self._chunks is not None:
             self._left = 0
         elif self._left == 0:
             self._end()
+
+    @property
+    def request(self) -> Asked:
+        """What this is an answer to, as swiftclient's exceptions ask for it."""
+        return Asked(self._method, self._transport.origin + self.target)
 
     @property
     def headers(self) -> CaseInsensitiveDict[str]:
@@ -290,48 +298,62 @@ class Response:
 
         :raises OSError: as :meth:`readinto`.
         """
-        if self._wire is None:
-            return b""
         if size is None or size < 0:
-            return self._read_all()
-        room = memoryview(bytearray(min(size, self._left or RECEIVE)))
-        return bytes(room[: self.readinto(room)])
+            return self._read_all() if self._wire is not None else b""
+        wanted = self._wanted(size)
+        if not wanted or self._wire is None:
+            return b""
+        block = self._wire.receive(wanted)
+        self._took(len(block))
+        return block
 
     def _read_all(self) -> bytes:
         patience = self._transport.patience()
-        content = bytearray()
-        room = memoryview(bytearray(min(self._left or RECEIVE, RECEIVE)))
-        while count := self.readinto(room):
-            content += room[:count]
-            if self.status >= 300 and len(content) >= LONGEST_ERROR:
+        content = io.BytesIO()
+        while block := self.read(RECEIVE):
+            content.write(block)
+            if self.status >= 300 and content.tell() >= LONGEST_ERROR:
                 self.close()
             elif self._wire is not None and not patience.remaining():
                 raise TimeoutError("the answer did not end before the deadline")
-        return bytes(content)
+        return content.getvalue()
 
     def readinto(self, room: memoryview) -> int:
         """Fill the beginning of ``room`` with the next bytes; return how many, 0 at the end.
 
         :raises OSError: the network failed, or the answer ended early.
         """
-        wire = self._wire
-        if wire is None or not room:
+        wanted = self._wanted(len(room))
+        if not wanted or self._wire is None:
+            return 0
+        count = self._wire.receive_into(room[:wanted] if wanted < len(room) else room)
+        self._took(count)
+        return count
+
+    def is_over(self) -> bool:
+        """Tell whether the answer has ended, reading what only ends it."""
+        return not self._wanted(1)
+
+    def _wanted(self, size: int) -> int:
+        """Return how many bytes to ask for; 0 at the end of the answer."""
+        if self._wire is None:
             return 0
         if self._left == 0 and self._chunks is not None:
             self._left = self._chunks.next_size()
-        left = self._left
-        if left is None:
-            count = wire.receive_into(room)
-        elif left:
-            count = wire.receive_into(room[:left] if left < len(room) else room)
+            if not self._left:
+                self._end()
+        return size if self._left is None else min(size, self._left)
+
+    def _took(self, count: int) -> None:
+        if self._left is None:
             if not count:
-                raise Malformed(f"the answer ended {left} bytes early")
-            self._left = left - count
-        else:
-            count = 0
-        if not count or (self._left == 0 and self._chunks is None):
+                self._end()
+            return
+        if not count:
+            raise Malformed(f"the answer ended {self._left} bytes early")
+        self._left -= count
+        if not self._left and self._chunks is None:
             self._end()
-        return count
 
     def close(self) -> None:
         """End the answer. If it has not come to its end, its connection ends, too."""

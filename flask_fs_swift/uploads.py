@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 import secrets
-from pathlib import PurePosixPath
+from functools import lru_cache
 
 from werkzeug.datastructures import FileStorage
 from werkzeug.utils import secure_filename
@@ -16,8 +16,13 @@ from .metadata import check_header
 def guess_type(filename: str) -> str:
     """Return the content type that a name's extension suggests."""
     # Of the extensions alone: a whole name may look like a URL that says its own type.
-    extensions = "".join(PurePosixPath(filename).suffixes[-2:])
-    return mimetypes.guess_type(f"x{extensions}")[0] or "application/octet-stream"
+    _, *extensions = filename.rpartition("/")[2].lstrip(".").split(".")
+    return _type_of(".".join(extensions[-2:]))
+
+
+@lru_cache(maxsize=1024)
+def _type_of(extensions: str) -> str:
+    return mimetypes.guess_type(f"x.{extensions}")[0] or "application/octet-stream"
 
 
 def uploaded_type(file: object) -> str | None:

@@ -62,13 +62,20 @@ class Wire:
             while sent < len(view):
                 sent += self._socket.send(view[sent:])
 
+    def receive(self, size: int) -> bytes:
+        """Return at most ``size`` bytes; none when the other end closed."""
+        if not self._ahead:
+            return self._socket.recv(size)
+        found = self._ahead[self._taken : self._taken + size]
+        self._take(len(found))
+        return found
+
     def receive_into(self, room: memoryview) -> int:
         """Fill the beginning of ``room``; return how many bytes, 0 when the other end closed."""
-        if self._taken == len(self._ahead):
+        if not self._ahead:
             return self._socket.recv_into(room)
-        found = self._ahead[self._taken : self._taken + len(room)]
+        found = self.receive(len(room))
         room[: len(found)] = found
-        self._take(len(found))
         return len(found)
 
     def read_until(self, end: bytes, limit: int, patience: Callable[[], Deadline]) -> bytes:

@@ -30,7 +30,7 @@ LAYERS = [
     "content streams",
     "transport",
     "tls wire",
-    "config http1",
+    "config http1 hashing",
     "objects names metadata etag concurrency events writer presets",
     "devserver",
     "errors",
