@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from .answers import date, last_headers, listed_info, moment, object_info
@@ -100,11 +101,14 @@ class Container:
         except SwiftError as error:
             self._explain(error, name)
         self._saw()
-        info = object_info(name, headers)
+        size = int(headers["content-length"]) if "content-length" in headers else None
+        etag = unquoted(headers.get("etag"))
         return ObjectStream(
-            info,
+            name,
+            size,
             SwiftDownload(body, checkout),
-            resume=Resumption(self._caller, self.name, info),
+            describe=partial(object_info, name, headers),
+            resume=Resumption(self._caller, self.name, name, size, etag),
             md5_of_content=content_md5(headers),
             chunk_size=chunk_size,
         )

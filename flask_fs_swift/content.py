@@ -91,8 +91,10 @@ def take(raw: RawContent, *, filename: str, limit: int | None = None) -> Content
     if isinstance(raw, str):
         raw = raw.encode()
     if isinstance(raw, (bytes, bytearray, memoryview)):
-        _Meter(filename, limit).count(memoryview(raw).nbytes)
-        return Held(bytes(raw))
+        data = bytes(raw)
+        if limit is not None:
+            _Meter(filename, limit).count(len(data))
+        return Held(data)
     source = _Source(raw, _Meter(filename, limit))
     head = source.read_up_to(HELD + 1)
     if len(head) <= HELD:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from swiftclient import Body, Connection
 
     from .call import Caller
-    from .objects import ObjectInfo
     from .pool import Checkout
     from .retry import Attempts
     from .streams import Download
@@ -112,10 +111,14 @@ def fetch(
 class Resumption:
     """Asks for the rest of one version of an object. Lives as long as its stream."""
 
-    def __init__(self, caller: Caller, container: str, info: ObjectInfo) -> None:
+    def __init__(
+        self, caller: Caller, container: str, name: str, size: int | None, etag: str | None
+    ) -> None:
         self._caller = caller
         self._container = container
-        self._info = info
+        self._name = name
+        self._size = size
+        self._etag = etag
         # The attempts since something last arrived, and how far that came.
         self._attempts: Attempts | None = None
         self._reached = 0
@@ -132,7 +135,7 @@ class Resumption:
             self._reached = received
         if not attempts.again():
             raise self._broken(received) from cause
-        size = self._info.size or 0
+        size = self._size or 0
         checkout, body, headers = self._ask(received, attempts)
         if headers.get("content-range") != f"bytes {received}-{size - 1}/{size}":
             checkout.discard()
@@ -140,9 +143,9 @@ class Resumption:
         return SwiftDownload(body, checkout)
 
     def _ask(self, received: int, attempts: Attempts) -> tuple[Checkout, Body, dict[str, str]]:
-        name = self._info.name
+        name = self._name
         call = Call("read", name, attempts)
-        wanted = {"Range": f"bytes={received}-", "If-Match": f'"{self._info.etag}"'}
+        wanted = {"Range": f"bytes={received}-", "If-Match": f'"{self._etag}"'}
         try:
             return fetch(self._caller, call, self._container, wanted)
         except SwiftError as error:
@@ -159,8 +162,8 @@ class Resumption:
 
     def _broken(self, received: int) -> StreamBroken:
         return StreamBroken(
-            f"{self._info.name!r} broke after {received} of {self._info.size} bytes",
-            filename=self._info.name,
+            f"{self._name!r} broke after {received} of {self._size} bytes",
+            filename=self._name,
             received=received,
-            expected=self._info.size,
+            expected=self._size,
         )

@@ -53,8 +53,10 @@ class MemoryBackend:
         check_chunk_size(chunk_size)
         stored = self._find(name)
         return ObjectStream(
-            stored.info,
+            name,
+            stored.info.size,
             _Reading(stored.data),
+            describe=lambda: stored.info,
             resume=_never_breaks,
             md5_of_content=stored.info.etag,
             chunk_size=chunk_size,

@@ -37,7 +37,7 @@ class ObjectInfo:
         return f"md5:{self.etag}" if self.etag and not self.is_manifest else None
 
 
-@dataclass(frozen=True)
+@dataclass
 class Properties:
     """What is stored beside the bytes, as its writer gave it."""
 

@@ -8,6 +8,7 @@ ends short in silence: it hands over every byte of one version of the object, or
 from __future__ import annotations
 
 import io
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from .errors import ETagMismatchError, StreamBroken
@@ -82,15 +83,15 @@ class ObjectStream:
 
     def __init__(
         self,
-        info: ObjectInfo,
+        name: str,
+        size: int | None,
         download: Download,
         *,
+        describe: Callable[[], ObjectInfo],
         resume: Resume,
         md5_of_content: str | None,
         chunk_size: int = CHUNK_SIZE,
     ) -> None:
-        #: What is being read.
-        self.info = info
         #: Bytes handed over so far.
         self.received = 0
         #: Called once, when the stream is closed other than by being dropped, with the
@@ -98,14 +99,21 @@ class ObjectStream:
         #: to the stream: one in a cycle is not dropped before the next collection.
         self.on_end: Callable[[int, BaseException | None], None] | None = None
         self._chunk_size = chunk_size
-        self._size = info.size
+        self._name = name
+        self._size = size
+        self._describe = describe
         self._expected = md5_of_content
         self._digest = MD5() if md5_of_content else None
         self._resume = resume
         self._download: Download | None = download
         self._closed = False
-        if info.size == 0:
+        if size == 0:
             self._complete()
+
+    @cached_property
+    def info(self) -> ObjectInfo:
+        """What is being read."""
+        return self._describe()
 
     def read(self, size: int | None = -1) -> bytes:
         """Return the next ``size`` bytes, fewer only at the end; all that are left by default.
@@ -219,8 +227,8 @@ class ObjectStream:
             broken.abort()
         if self._size is None:
             raise StreamBroken(
-                f"{self.info.name!r} broke after {self.received} bytes, of unknown size",
-                filename=self.info.name,
+                f"{self._name!r} broke after {self.received} bytes, of unknown size",
+                filename=self._name,
                 received=self.received,
             ) from cause
         self._download = self._resume(self.received, cause)
@@ -229,8 +237,8 @@ class ObjectStream:
         actual = self._digest.hexdigest() if self._digest is not None else None
         if actual != self._expected:
             raise ETagMismatchError(
-                f"{self.info.name!r} was read with MD5 {actual}, stored with {self._expected}",
-                filename=self.info.name,
+                f"{self._name!r} was read with MD5 {actual}, stored with {self._expected}",
+                filename=self._name,
                 expected=self._expected,
                 actual=actual,
             )

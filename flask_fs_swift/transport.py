@@ -115,6 +115,8 @@ class Transport:
         """
         fields = {name.lower(): value for name, value in (headers or {}).items()}
         fields.setdefault("user-agent", "flask-fs-swift")
+        # swiftclient asks for gzip, which requests decodes; we do not.
+        fields.pop("accept-encoding", None)
         content = data.encode() if isinstance(data, str) else data
         size = frame(method, content, fields)
         expecting = self._expects and (size is None or size > BLOCK)
