@@ -70,7 +70,7 @@ def draw(folder: Path) -> None:
     except environments.NotInstalled as why:
         print(f"no plots: {why}", file=sys.stderr)
         return
-    command = [interpreter, "-m", "bench.plots", str(folder.absolute())]
+    command: list[str | Path] = [interpreter, "-m", "bench.plots", str(folder.absolute())]
     subprocess.run(command, check=False, cwd=folder, env=environments.variables("plots"))
 
 

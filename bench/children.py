@@ -53,7 +53,7 @@ class Child:
         #: What was measured, in the client's own words.
         self.version = str(self._answer()["version"])
 
-    def do(self, verb: str, **options: object) -> dict[str, float]:
+    def do(self, verb: str, /, **options: object) -> dict[str, float]:
         """Have it do a slice of work.
 
         :raises Cannot: it has no way of doing it.

@@ -63,8 +63,8 @@ _PEERS = (
         "flask_fs, flask_fs.backends.swift",
         hidden_if_plain=("gevent",),
         notes=(
-            "two requests for most calls; MD5 sent along; reads are not verified; "
-            "gevent is hidden from it in threads, where its queue would fail",
+            "two requests for most calls; MD5 sent along; reads are not verified",
+            "in threads gevent is hidden from it: its queue would fail there",
         ),
     ),
     Peer(

@@ -24,9 +24,11 @@ HOW_TO_READ = """\
 Each figure is the median of its rounds. In a round every client does one slice of the same work,
 in a process of its own, one after the other; the next round begins with another client. A ratio
 is formed within each round, so that what disturbed the machine disturbed both sides of it; given
-are the median of these ratios and their quartiles. CPU is user and system time of the client's
+are the median of these ratios and their quartiles: of times, pauses and memory, below 1 is better
+for flask-fs-swift; of rates and speeds, above 1. CPU is user and system time of the client's
 process; the server has none of it, and does so little that every client is the slower side.
-Absolute figures hold for this machine only: compare ratios. "cannot" has its reason below the table.
+Absolute figures hold for this machine only: compare ratios. What a client cannot do has its
+reason below the table.
 """
 
 
@@ -47,6 +49,8 @@ class Run:
 
 def number(value: float) -> str:
     """Print a figure with three digits that mean something."""
+    if value == int(value) and value < 1000:
+        return str(int(value))
     if value >= 1000:
         return f"{round(value, -(len(str(int(value))) - 3)):,.0f}"
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
@@ -127,7 +131,7 @@ def _ratio_lines(run: Run, rows: Sequence[Row]) -> list[str]:
     ]
     lines = []
     for row in rows:
-        for figure in row.figures:
+        for figure in (figure for figure in row.figures if figure.compared):
             spreads = [_ratio(run.results[row.name], figure, peer.name) for peer in names]
             if any(spreads):
                 label = f"{row.title}: {figure.name}"

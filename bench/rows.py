@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .clients.client import KIB, MIB, Cannot
+from .workshop import POOL as DEFAULT_POOL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,8 @@ class Figure:
     unit: str
     of: Callable[[Figures], float]
     less_is_better: bool = True
+    #: Whether a ratio of it says anything.
+    compared: bool = True
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,9 @@ CPU = Figure("CPU", "ms", lambda f: f["cpu"] / f["count"] * 1e3)
 ADDED = Figure("added", "MiB", lambda f: f["added"])
 STALL = Figure("longest pause", "ms", lambda f: f["stall"] * 1e3)
 IMPORT = Figure("import", "ms", lambda f: f["wall"] * 1e3)
-CONNECTIONS = Figure("connections", "", lambda f: f["connections"])
-AUTHENTICATIONS = Figure("authentications", "", lambda f: f["authentications"])
-REQUESTS = Figure("requests", "", lambda f: f["requests"])
+CONNECTIONS = Figure("connections", "", lambda f: f["connections"], compared=False)
+AUTHENTICATIONS = Figure("authentications", "", lambda f: f["authentications"], compared=False)
+REQUESTS = Figure("requests", "", lambda f: f["requests"], compared=False)
 
 ROWS: list[Row] = []
 
@@ -95,7 +98,7 @@ MEMORY = "Memory that an operation adds at its peak"
 HUB = "The longest pause of other greenlets"
 LISTING = f"Listing {LISTED:,} objects"
 COLD = "Cold start"
-POOL = "The pool, nobody waiting"
+LENDING = "The pool, nobody waiting"
 
 
 @row("write-1k", "write 1 KiB", SMALL, CPU_EACH)
@@ -127,7 +130,8 @@ def _at_once(crew: int, kind: str) -> None:
     def at_once(shop: Workshop, peer: Peer) -> Figures:
         """Each writes and reads in turn; the pool fits, or each has a client of its own."""
         refuse_many(peer, kind)
-        child = shop.child(peer, "gevent" if kind == "gevent" else "plain")
+        patched = "gevent" if kind == "gevent" else "plain"
+        child = shop.child(peer, patched, pool=max(crew, DEFAULT_POOL))
         return shop.sized(child, "together", crew=crew, kind=kind)
 
 
@@ -215,8 +219,13 @@ def in_fresh_child(shop: Workshop, peer: Peer, measured: dict[str, object]) -> F
 
 @row("memory-write", "write a file of 1 GiB", MEMORY, ADDED, most_rounds=3)
 def memory_write(shop: Workshop, peer: Peer) -> Figures:
-    path = str(shop.file(GIB))
+    path = str(shop.hollow(GIB))
     return in_fresh_child(shop, peer, {"do": "write_file", "count": 1, "path": path})
+
+
+@row("memory-passing", "write 1 GiB that can be read only once", MEMORY, ADDED, most_rounds=3)
+def memory_passing(shop: Workshop, peer: Peer) -> Figures:
+    return in_fresh_child(shop, peer, {"do": "write_passing", "count": 1, "size": GIB})
 
 
 @row("memory-read", "read 1 GiB in chunks", MEMORY, ADDED, most_rounds=3)
@@ -239,7 +248,8 @@ def memory_list(shop: Workshop, peer: Peer) -> Figures:
 def _hub(verb: str, title: str) -> None:
     @row(f"stall-{verb}", title, HUB, STALL, most_rounds=5, cores=2)
     def stall(shop: Workshop, peer: Peer) -> Figures:
-        refuse_many(peer, "gevent") if peer.name == "swiftspec" else None
+        if peer.name == "swiftspec":
+            refuse_many(peer, "gevent")
         size = 256 * MIB
         child = shop.child(peer, "gevent", free=True)
         return child.do("stall", verb=verb, path=str(shop.file(size)), size=size)
@@ -287,6 +297,6 @@ def tls(shop: Workshop, peer: Peer) -> Figures:
         child.end()
 
 
-@row("pool", "take a connection and give it back", POOL, CPU_EACH)
+@row("pool", "take a connection and give it back", LENDING, CPU_EACH)
 def pool(shop: Workshop, peer: Peer) -> Figures:
     return shop.sized(shop.child(peer), "borrow")

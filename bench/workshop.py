@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
     from .peers import Peer
 
-#: Connections that each pool may have: as many as there are threads in the widest row.
-POOL = 100
+#: Connections that a pool may have where a row needs no more: what it has by default.
+POOL = 20
 
 PATTERN = f"/v1/AUTH_test/files/s{MIB}"
 
@@ -38,8 +39,8 @@ class Workshop:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.versions: dict[str, str] = {}
-        self._kept: dict[tuple[str, str, bool], Child] = {}
-        self._refused: dict[tuple[str, str, bool], Exception] = {}
+        self._kept: dict[tuple[str, str, bool, int], Child] = {}
+        self._refused: dict[tuple[str, str, bool, int], Exception] = {}
         self._cores = sorted(os.sched_getaffinity(0))
         self._counts: dict[tuple[Child, str], int] = {}
         self._files: dict[int, Path] = {}
@@ -60,19 +61,21 @@ class Workshop:
         self.end_children()
         self._ending.close()
 
-    def child(self, peer: Peer, kind: str = "plain", *, free: bool = False) -> Child:
+    def child(
+        self, peer: Peer, kind: str = "plain", *, free: bool = False, pool: int = POOL
+    ) -> Child:
         """Return a client's child, which is started when it is first asked for.
 
         :param free: see ``fresh``.
         :raises Cannot: the client cannot be run here.
         """
         self._place_server(free=free)
-        key = (peer.name, kind, free)
+        key = (peer.name, kind, free, pool)
         if key in self._refused:
             raise self._refused[key]
         if key not in self._kept:
             try:
-                self._kept[key] = self.fresh(peer, kind, free=free)
+                self._kept[key] = self.fresh(peer, kind, free=free, pool=pool)
             except (Cannot, Failed) as why:
                 self._refused[key] = why
                 raise
@@ -82,7 +85,13 @@ class Workshop:
         self.server.pin(set(self._cores) if free else {self._cores[-1]})
 
     def fresh(
-        self, peer: Peer, kind: str = "plain", *, tls: bool = False, free: bool = False
+        self,
+        peer: Peer,
+        kind: str = "plain",
+        *,
+        tls: bool = False,
+        free: bool = False,
+        pool: int = POOL,
     ) -> Child:
         """Start a child that has done nothing yet; the caller ends it.
 
@@ -93,18 +102,16 @@ class Workshop:
         :param free: both may use every core: for work that has threads to overlap.
         """
         self._place_server(free=free)
-        setup = Setup(self.server.auth_url, pool_size=POOL, transport=peer.transport)
+        setup = Setup(
+            self.server.auth_url, pool_size=pool, transport=peer.transport, uses=peer.borrows
+        )
         extra = {} if free else {"BENCH_CORES": str(self._cores[0])}
         if tls:
             front = self._tls_front()
             for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
                 extra[name] = str(front.bundle)
-            setup = Setup(
-                self.server.tls_auth_url(front.port),
-                pool_size=POOL,
-                transport=peer.transport,
-                cacert=str(front.bundle),
-            )
+            url = self.server.tls_auth_url(front.port)
+            setup = replace(setup, auth_url=url, cacert=str(front.bundle))
         child = Child(peer, kind, setup, extra)
         self.versions.setdefault(peer.name, child.version)
         return child
@@ -116,7 +123,7 @@ class Workshop:
         self._kept.clear()
         self._counts.clear()
 
-    def sized(self, child: Child, verb: str, **options: object) -> dict[str, float]:
+    def sized(self, child: Child, verb: str, /, **options: object) -> dict[str, float]:
         """Have a child do as much of something as fits into a slice."""
         key = (child, f"{verb} {options}")
         if key not in self._counts:
@@ -129,6 +136,8 @@ class Workshop:
         for seconds in (self.seconds / 10, self.seconds):
             took = child.do(verb, count=count, **options)
             count = max(1, int(seconds * took["count"] / took["wall"]))
+        if count > 1:  # Once more, so that every connection of a pool is open.
+            child.do(verb, count=count, **options)
         return count
 
     def file(self, size: int) -> Path:
@@ -142,6 +151,13 @@ class Workshop:
             self._files[size] = path
         return self._files[size]
 
+    def hollow(self, size: int) -> Path:
+        """Return a file of this size that takes no space: all of it is zeros."""
+        path = self.folder / f"{size}.hollow"
+        with path.open("wb") as file:
+            file.truncate(size)
+        return path
+
     def import_seconds(self, peer: Peer) -> float:
         """Return how long an application that has imported Flask waits for a package.
 
@@ -154,7 +170,7 @@ class Workshop:
             f"import {peer.imports}; print(time.perf_counter() - start)"
         )
         self.child(peer)  # Or the reason why there is no such environment.
-        command = [environments.python(peer.environment), "-c", code]
+        command: list[str | Path] = [environments.python(peer.environment), "-c", code]
         variables = environments.variables(peer.environment)
         runs = [
             subprocess.run(

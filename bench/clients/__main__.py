@@ -46,7 +46,7 @@ def attempt(client: Client, command: dict[str, Any]) -> dict[str, Any]:
         return {"cannot": str(why)}
     except Exception as error:  # noqa: BLE001 - whatever a client does, the others go on
         traceback.print_exc()
-        return {"failed": f"{type(error).__name__}: {error}"[:200]}
+        return {"failed": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
 
 
 def main() -> None:

@@ -9,6 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from typing_extensions import Self
 
 KIB = 1024
@@ -35,6 +37,8 @@ class Setup:
     pool_size: int = 20
     #: A bundle of certificates, for a Swift behind TLS.
     cacert: str | None = None
+    #: A package that it must use, or the figures are not what they are said to be.
+    uses: str | None = None
     #: Which of its own transports it uses; None where there is no choice.
     transport: str | None = None
 
@@ -91,6 +95,10 @@ class Client:
 
     def write_file(self, name: str, path: str) -> None:
         """Store a file, verified if the client can."""
+        raise Cannot("has no such operation")
+
+    def write_passing(self, name: str, blocks: Iterator[bytes]) -> None:
+        """Store what can be read only once."""
         raise Cannot("has no such operation")
 
     def read_chunks(self, name: str) -> int:

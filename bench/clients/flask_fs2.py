@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import flask_fs
 from flask import Flask
 
 from .client import MIB, Client, Setup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Passing:
+    """A file that can only be read once, as an upload that comes in."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+        self._rest = b""
+
+    def read(self, size: int = -1) -> bytes:
+        rest = self._rest or next(self._blocks, b"")
+        if size < 0:
+            return rest + b"".join(self._blocks)
+        self._rest = rest[size:]
+        return rest[:size]
 
 
 class FlaskFS2(Client):
@@ -24,12 +44,15 @@ class FlaskFS2(Client):
             FS_SWIFT_AUTH_VERSION="1",
             FS_SWIFT_POOL_SIZE=setup.pool_size,
         )
+        self._storages: dict[str, flask_fs.Storage] = {}
         self.files = self._storage("files")
 
     def _storage(self, container: str) -> flask_fs.Storage:
-        storage = flask_fs.Storage(container, flask_fs.ALL)
-        flask_fs.init_app(self.app, storage)
-        return storage
+        if container not in self._storages:
+            storage = flask_fs.Storage(container, flask_fs.ALL)
+            flask_fs.init_app(self.app, storage)
+            self._storages[container] = storage
+        return self._storages[container]
 
     def write(self, name: str, data: bytes) -> None:
         self.files.write(name, data)
@@ -47,6 +70,9 @@ class FlaskFS2(Client):
     def write_file(self, name: str, path: str) -> None:
         with open(path, "rb") as file:  # noqa: PTH123 - as every client here
             self.files.write(name, file)
+
+    def write_passing(self, name: str, blocks: Iterator[bytes]) -> None:
+        self.files.write(name, Passing(blocks))
 
     def read_chunks(self, name: str) -> int:
         return sum(len(chunk) for chunk in self.files.read_chunks(name, MIB))

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING
+
 from flask import Flask
 
 from flask_fs_swift import ALL, FS, Storage, SwiftBackend, config
 
 from .client import MIB, Cannot, Client, Setup
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: The setting that chooses a transport, where the package has one.
 TRANSPORT = "TRANSPORT"
@@ -31,12 +37,15 @@ class Ours(Client):
             self.app.config["FS_SWIFT_CACERT"] = setup.cacert
         if setup.transport:
             self.app.config["FS_SWIFT_TRANSPORT"] = setup.transport
+        self._storages: dict[str, Storage] = {}
         self.files = self._storage("files")
 
     def _storage(self, container: str) -> Storage:
-        storage = Storage(container, ALL)
-        FS(self.app, storage)
-        return storage.bound(self.app)
+        if container not in self._storages:
+            storage = Storage(container, ALL)
+            FS(self.app, storage)
+            self._storages[container] = storage.bound(self.app)
+        return self._storages[container]
 
     def write(self, name: str, data: bytes) -> None:
         self.files.write(name, data)
@@ -54,11 +63,17 @@ class Ours(Client):
         with open(path, "rb") as file:  # noqa: PTH123 - as every client here
             self.files.write(name, file)
 
+    def write_passing(self, name: str, blocks: Iterator[bytes]) -> None:
+        self.files.write(name, blocks)
+
     def read_chunks(self, name: str) -> int:
         return sum(len(chunk) for chunk in self.files.read_chunks(name, MIB))
 
     def list_all(self, container: str) -> int:
-        return sum(1 for _ in self._storage(container).list_infos())
+        found = sum(1 for _ in self._storage(container).list_infos())
+        if self.setup.uses and self.setup.uses not in sys.modules:
+            raise Cannot(f"does not use {self.setup.uses} where it is installed")
+        return found
 
     def borrow(self) -> None:
         backend = self.app.extensions["flask_fs_swift"].mounts["files"].backend

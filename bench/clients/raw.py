@@ -7,7 +7,7 @@ import socket
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from .client import CONTAINER, MIB, Client, Setup
+from .client import CONTAINER, MIB, Cannot, Client, Setup
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -18,6 +18,8 @@ class Raw(Client):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
+        if setup.cacert:
+            raise Cannot("keeps its one connection")
         url, token = setup.session
         parts = urlsplit(url)
         self.sock = socket.create_connection((parts.hostname or "", parts.port or 80))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
+from pathlib import Path
 
 from .client import CONTAINER, Cannot, Client, Setup
 
@@ -45,11 +47,16 @@ class Program(Client):
     def _at(self, name: str) -> str:
         return f"bench:{CONTAINER}/{name}"
 
-    def write(self, name: str, data: bytes) -> None:  # noqa: ARG002 - a name that the server has
+    def write(self, name: str, data: bytes) -> None:
         self._run("rcat", "--size", str(len(data)), self._at(f"s{len(data)}"), given=data)
 
     def read(self, name: str) -> bytes:
-        return self._run("cat", self._at(name))
+        with tempfile.TemporaryDirectory() as folder:
+            return self._fetched(name, folder).read_bytes()
+
+    def _fetched(self, name: str, folder: str) -> Path:
+        self._run("copyto", self._at(name), f"{folder}/{name}")
+        return Path(folder, name)
 
     def describe(self, name: str) -> None:
         self._run("lsjson", "--stat", self._at(name))
@@ -57,18 +64,13 @@ class Program(Client):
     def delete(self, name: str) -> None:
         self._run("deletefile", self._at(name))
 
-    def write_file(self, name: str, path: str) -> None:  # noqa: ARG002 - a name that the server has
-        size = os.stat(path).st_size  # noqa: PTH116 - as every client here
+    def write_file(self, name: str, path: str) -> None:
+        size = Path(path).stat().st_size
         self._run("copyto", "--ignore-times", path, self._at(f"s{size}"))
 
     def read_chunks(self, name: str) -> int:
-        subprocess.run(
-            [self.path, "cat", self._at(name)],
-            env=self.environment,
-            stdout=subprocess.DEVNULL,
-            check=True,
-        )
-        return int(name[1:])
+        with tempfile.TemporaryDirectory() as folder:
+            return self._fetched(name, folder).stat().st_size
 
     def list_all(self, container: str) -> int:
         return self._run(

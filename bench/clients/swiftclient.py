@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import swiftclient
 
 from .client import CONTAINER, MIB, Client, Setup
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from typing_extensions import Self
 
 
@@ -20,7 +22,8 @@ class Connection(Client):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self.connection = swiftclient.Connection(
+        connect: Any = swiftclient.Connection  # The package's own stub knows less of it.
+        self.connection = connect(
             authurl=setup.auth_url, user=setup.user, key=setup.key, cacert=setup.cacert
         )
 
@@ -51,6 +54,9 @@ class Connection(Client):
             self.connection.put_object(
                 CONTAINER, name, file, content_length=size, etag=digest.hexdigest()
             )
+
+    def write_passing(self, name: str, blocks: Iterator[bytes]) -> None:
+        self.connection.put_object(CONTAINER, name, blocks)
 
     def read_chunks(self, name: str) -> int:
         _, chunks = self.connection.get_object(CONTAINER, name, resp_chunk_size=MIB)

@@ -12,10 +12,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .client import ABSENT, KIB, Client
+from .client import ABSENT, KIB, MIB, Client
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Figures = dict[str, float]
 
@@ -62,6 +62,15 @@ def delete(client: Client, count: int) -> Figures:
 def write_file(client: Client, count: int, path: str) -> Figures:
     size = Path(path).stat().st_size
     return {**timed(lambda: client.write_file(ABSENT, path), count), "bytes": size * count}
+
+
+def write_passing(client: Client, count: int, size: int) -> Figures:
+    def blocks() -> Iterator[bytes]:
+        for number in range(size // MIB):
+            yield bytes([number % 256]) * MIB
+
+    figures = timed(lambda: client.write_passing(ABSENT, blocks()), count)
+    return {**figures, "bytes": size * count}
 
 
 def read_chunks(client: Client, count: int, size: int) -> Figures:
