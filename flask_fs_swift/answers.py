@@ -83,6 +83,14 @@ def moment(seconds: int) -> datetime | None:
         return None
 
 
+def listed_names(entries: list[dict[str, Any]]) -> list[str]:
+    """Read the names in a JSON listing, folders' where names are rolled up."""
+    try:
+        return [entry["name"] for entry in entries]
+    except KeyError:
+        return [entry["subdir" if "subdir" in entry else "name"] for entry in entries]
+
+
 def listed_info(entry: Mapping[str, Any]) -> ObjectInfo:
     """Read one entry of a JSON listing (Swift API reference, "Show container details")."""
     if "subdir" in entry:
@@ -94,7 +102,7 @@ def listed_info(entry: Mapping[str, Any]) -> ObjectInfo:
         size=entry["bytes"],
         etag=unquoted(manifest_etag or entry["hash"]),
         content_type=entry["content_type"],
-        modified=datetime.fromisoformat(entry["last_modified"]).replace(tzinfo=timezone.utc),
+        modified=datetime.fromisoformat(entry["last_modified"] + "+00:00"),
         is_manifest=manifest_etag is not None,
     )
 

@@ -64,5 +64,8 @@ class Backend(Protocol):
         (``is_prefix``) for all that are the same up to it.
         """
 
+    def names(self, prefix: str, delimiter: str, after: str) -> Iterator[str]:
+        """Yield the names of what ``list`` would describe, for less."""
+
     def close(self) -> None:
         """Give back what the backend holds. It is not used after that."""

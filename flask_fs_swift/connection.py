@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from .tls import context_for
 from .transport import Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import TypeAlias
     from urllib.parse import ParseResult
 
@@ -25,6 +26,18 @@ if TYPE_CHECKING:
     from .config import Credentials, LoginSettings
 
     _Http: TypeAlias = Transport | HTTPConnection
+
+
+def _fastest_json() -> Callable[[bytes], Any]:
+    try:
+        import orjson
+    except ImportError:
+        return json.loads
+    return orjson.loads
+
+
+#: Reads JSON; in half the time where the extra ``speed`` is installed.
+loads = _fastest_json()
 
 
 class SwiftConnection(swiftclient.Connection):
@@ -82,6 +95,25 @@ class SwiftConnection(swiftclient.Connection):
         answer = self._ask("GET", container, obj, query_string, headers)
         return Decoded(answer), _ObjectBody(answer, resp_chunk_size, None)
 
+    def get_container(
+        self,
+        container: str,
+        marker: str | None = None,
+        limit: int | None = None,
+        prefix: str | None = None,
+        delimiter: str | None = None,
+        **others: Any,
+    ) -> tuple[Mapping[str, str], list[dict[str, Any]]]:
+        """Return the headers of a container, and one page of its listing."""
+        if self.retries or others:
+            return super().get_container(
+                container, marker=marker, limit=limit, prefix=prefix, delimiter=delimiter, **others
+            )
+        given = {"limit": limit, "marker": marker, "prefix": prefix, "delimiter": delimiter}
+        query = "".join(f"&{key}={quote(str(value))}" for key, value in given.items() if value)
+        answer = self._ask("GET", container, None, f"format=json{query}", None)
+        return Decoded(answer), loads(answer.read() or b"[]")
+
     def put_object(
         self,
         container: str,
@@ -114,7 +146,7 @@ class SwiftConnection(swiftclient.Connection):
         self,
         method: str,
         container: str,
-        obj: str,
+        obj: str | None,
         query: str | None,
         headers: Mapping[str, str] | None,
         content: bytes = b"",
@@ -126,7 +158,9 @@ class SwiftConnection(swiftclient.Connection):
         if self.http_conn is None:
             self.http_conn = self.http_connection()
         base, http = self.http_conn
-        url = f"{base.path}/{quote(container)}/{quote(obj)}"
+        url = f"{base.path}/{quote(container)}"
+        if obj is not None:
+            url = f"{url}/{quote(obj)}"
         if query:
             url = f"{url}?{query}"
         fields = {**(headers or {}), "X-Auth-Token": self.token or ""}

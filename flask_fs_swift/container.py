@@ -12,9 +12,9 @@ import logging
 import secrets
 import time
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
-from .answers import date, last_headers, listed_info, moment, object_info
+from .answers import date, last_headers, moment, object_info
 from .call import Call
 from .content import SourceFailed
 from .download import Resumption, SwiftDownload, fetch
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from .config import SwiftSettings
     from .content import Content
     from .objects import Properties
+
+    #: What one answer of a listing has.
+    Page: TypeAlias = list[dict[str, Any]]
 
 logger = logging.getLogger(__name__)
 
@@ -221,18 +224,20 @@ class Container:
         except SwiftError as error:
             self._explain(error, name)
 
-    def page(self, marker: str, *, prefix: str = "", delimiter: str = "") -> list[ObjectInfo]:
+    def page(self, marker: str, *, prefix: str = "", delimiter: str = "") -> Page:
         """List what comes after ``marker`` in byte order; nothing at the end.
+
+        The entries are those of the JSON listing: see :func:`.answers.listed_info`.
 
         :raises ContainerNotFound: unless the container would be created when needed.
         """
         call = self._call(f"list {self.name!r}", None)
 
-        def send(connection: Connection) -> list[ObjectInfo]:
+        def send(connection: Connection) -> Page:
             _, entries = connection.get_container(
                 self.name, marker=marker, limit=self._page, prefix=prefix, delimiter=delimiter
             )
-            return [listed_info(entry) for entry in entries]
+            return entries
 
         try:
             return self._caller.run(call, send)

@@ -112,6 +112,10 @@ class MemoryBackend:
         rolled_up = _rolled_up([infos[name] for name in chosen], prefix, delimiter)
         return (info for info in rolled_up if info.name.encode() > after.encode())
 
+    def names(self, prefix: str, delimiter: str, after: str) -> Iterator[str]:
+        """Yield the names of what there is at this moment."""
+        return (info.name for info in self.list(prefix, delimiter, after))
+
     def close(self) -> None:
         """Forget everything."""
         with self._lock:

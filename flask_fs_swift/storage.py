@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Literal, TypedDict, overload
+from typing import IO, TYPE_CHECKING, Literal, TypedDict, TypeVar, overload
 from urllib.parse import quote, urljoin
 
 from flask import current_app, has_request_context, request
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from .objects import ObjectInfo
 
     Folder: TypeAlias = "str | Callable[[], str] | None"
+
+T = TypeVar("T")
 
 #: Seconds.
 CENTURY = 100 * 365 * 24 * 3600
@@ -386,7 +388,8 @@ class Storage:
             prefix: ``list_files("a/", "/")`` lists one folder.
         :param after: only names that come after this one, to go on where a page ended.
         """
-        return (info.name for info in self.list_infos(prefix, delimiter, after=after))
+        mount = self._mount()
+        return self._listed(mount, mount.backend.names(prefix or "", delimiter or "", after or ""))
 
     def list_infos(
         self,
@@ -402,9 +405,9 @@ class Storage:
         mount = self._mount()
         return self._listed(mount, mount.backend.list(prefix or "", delimiter or "", after or ""))
 
-    def _listed(self, mount: Mount, infos: Iterator[ObjectInfo]) -> Iterator[ObjectInfo]:
+    def _listed(self, mount: Mount, found: Iterator[T]) -> Iterator[T]:
         with self._watched(mount, "list"):
-            yield from infos
+            yield from found
 
     def url(self, filename: str, external: bool = False) -> str:
         """Return where a file can be fetched, below the ``URL`` setting.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
+from .answers import listed_info, listed_names
 from .call import Caller
 from .container import Container
 from .errors import FileExists, FileNotFound, SwiftError
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from .config import SwiftSettings
+    from .container import Page
     from .content import Content
     from .objects import ObjectInfo, Properties
     from .pool import Pool
@@ -81,17 +84,27 @@ class SwiftBackend:
 
         Pages are asked for until one is empty: some servers return short ones.
         """
+        pages = self._pages(prefix, delimiter, after)
+        return chain.from_iterable(map(listed_info, page) for page in pages)
+
+    def names(self, prefix: str, delimiter: str, after: str) -> Iterator[str]:
+        """Yield the names of what ``list`` describes: a third of the work."""
+        pages = self._pages(prefix, delimiter, after)
+        return chain.from_iterable(map(listed_names, pages))
+
+    def _pages(self, prefix: str, delimiter: str, after: str) -> Iterator[Page]:
         check_prefix(prefix)
         check_prefix(delimiter, "delimiter")
         check_prefix(after, "name to list after")
-        return self._pages(prefix, delimiter, after)
+        return self._pages_after(after, prefix, delimiter)
 
-    def _pages(self, prefix: str, delimiter: str, marker: str) -> Iterator[ObjectInfo]:
+    def _pages_after(self, marker: str, prefix: str, delimiter: str) -> Iterator[Page]:
         while page := self._container.page(marker, prefix=prefix, delimiter=delimiter):
-            yield from page
-            if page[-1].name.encode() <= marker.encode():
+            [last] = listed_names(page[-1:])
+            yield page
+            if last.encode() <= marker.encode():
                 raise SwiftError(f"the listing stands still at {marker!r}: the server repeats it")
-            marker = page[-1].name
+            marker = last
 
     def ensure_container(self) -> None:
         """Create the container where the settings say so, unless it was seen lately."""

@@ -312,7 +312,7 @@ class Response:
     def _read_all(self) -> bytes:
         patience = self._transport.patience()
         content = io.BytesIO()
-        while block := self.read(RECEIVE):
+        while block := self.read(BLOCK if self._chunks is None else RECEIVE):
             content.write(block)
             if self.status >= 300 and content.tell() >= LONGEST_ERROR:
                 self.close()

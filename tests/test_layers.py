@@ -48,6 +48,7 @@ KEEPERS = {
     "keystoneauth1": {"auth"},
     "requests": {"answers", "auth", "connection", "transport"},
     "urllib3": {"answers", "auth"},
+    "orjson": {"connection"},
     "pytest": {"testing"},
     "swift": {"devserver"},
     "eventlet": {"devserver"},

@@ -164,8 +164,7 @@ class OpenStackBackend(BaseBackend):  # type: ignore[misc]
     def list_files(self) -> Iterator[str]:
         """Yield all names, lazily, in byte order."""
         with as_client_exceptions():
-            for info in self._objects.list("", "", ""):
-                yield info.name
+            yield from self._objects.names("", "", "")
 
     @as_client_exceptions()
     def serve(self, filename: str) -> Response:

@@ -62,11 +62,11 @@ class Connection:
     def get_container(
         self,
         container: str,
-        *,
         marker: str | None = ...,
         limit: int | None = ...,
         prefix: str | None = ...,
         delimiter: str | None = ...,
+        **others: Any,
     ) -> tuple[Mapping[str, str], list[dict[str, Any]]]: ...
     def head_object(
         self,
