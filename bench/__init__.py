@@ -1,1 +1,6 @@
-"""What operations cost, measured by hand: nothing here runs in the test suite."""
+"""What operations cost beside other clients: ``python -m bench``. The test suite runs none of it.
+
+``rows.py`` says what is measured, ``peers.py`` who is, ``bars.py`` what must be reached. Each
+client is a child process (``clients/``, ``children.py``) in an environment of its own
+(``environments.py``), against a server in C that is faster than any of them (``server.c``).
+"""

@@ -37,7 +37,7 @@ BARS = (
     Bar("write-file-256MiB", "speed", 1.3, "flask-fs2", at_most=False),
     Bar("stall-write_file", "longest pause", 10.0),
     Bar("stall-read_chunks", "longest pause", 10.0),
-    Bar("memory-write", "added", 4.0),
+    Bar("memory-save", "added", 4.0),
     Bar("list", "CPU", 0.65, "swiftclient"),
     Bar("list", "CPU", 0.35, "swiftclient", ours="ours-orjson"),
     Bar("memory-list", "added", 1.5),

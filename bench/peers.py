@@ -87,7 +87,10 @@ _PEERS = (
         "rclone",
         "rclone",
         "rclone",
-        notes=("a process for each operation; its files are verified, and asked for again",),
+        notes=(
+            "a process for each operation; its files are verified, and asked for again",
+            "lists names and sizes: a hash would be a request for each object",
+        ),
     ),
     Peer("raw", "raw socket", "raw", notes=("the floor: text on a socket, and MD5",)),
     Peer("md5", "MD5 alone", "md5", on_request=True, notes=("reads the file and hashes it",)),

@@ -75,20 +75,21 @@ def label(value: float, unit: str) -> str:
     return f"{value:,.{digits}f} {unit}"
 
 
-def bars(axes: Any, results: Results, medians: Mapping[str, float], title: str, unit: str) -> None:
-    """Draw one bar for each client, the best on top, its figure beside it; logarithmic."""
+def dots(axes: Any, results: Results, medians: Mapping[str, float], title: str, unit: str) -> None:
+    """Draw one dot for each client, the best on top, its figure beside it; logarithmic."""
     ordered = sorted(medians.items(), key=lambda pair: pair[1], reverse=True)
     least = min(value for _, value in ordered if value > 0) / 2
     names = [results.titles[name] for name, _ in ordered]
     values = [max(value, least) for _, value in ordered]
-    axes.barh(names, values, color=[COLOURS[name] for name, _ in ordered], height=0.66)
+    axes.hlines(names, least / 1.5, values, color="#dfe2e6", linewidth=1.2, zorder=1)
+    axes.scatter(values, names, color=[COLOURS[name] for name, _ in ordered], s=70, zorder=2)
     for place, (name, value) in enumerate(ordered):
         weight = "bold" if name == "ours" else "normal"
         axes.text(
-            max(value, least) * 1.1, place, label(value, unit), va="center", fontweight=weight
+            max(value, least) * 1.35, place, label(value, unit), va="center", fontweight=weight
         )
     axes.set_xscale("log")
-    axes.set_xlim(least / 1.5, max(values) * 6)
+    axes.set_xlim(least / 1.5, max(values) * 8)
     axes.set_title(title, color=INK, fontweight="bold")
     axes.spines["bottom"].set_visible(False)
     axes.spines["left"].set_visible(False)
@@ -175,14 +176,14 @@ def series_of(
     }
 
 
-def draw_bars(
+def draw_dots(
     results: Results,
     folder: Path,
     file: str,
     title: str,
     panels: Sequence[tuple[str, str, str, str]],
 ) -> None:
-    """Draw a picture of bars: for each panel its row, figure, title and unit."""
+    """Draw a picture of dots: for each panel its row, figure, title and unit."""
     shown = [panel for panel in panels if results.medians(panel[0], panel[1])]
     if not shown:
         return
@@ -191,7 +192,7 @@ def draw_bars(
         1, len(shown), figsize=(5.4 * len(shown), 0.34 * tallest + 1.5), squeeze=False
     )
     for axes, (row, name, heading, unit) in zip(grid[0], shown, strict=True):
-        bars(axes, results, results.medians(row, name), heading, unit)
+        dots(axes, results, results.medians(row, name), heading, unit)
     save(figure, folder / file, title)
 
 
@@ -228,7 +229,7 @@ def save(figure: Any, file: Path, title: str, *, tight: bool = True) -> None:
 
 def draw(results: Results, folder: Path) -> None:
     """Draw every picture whose rows were measured."""
-    draw_bars(
+    draw_dots(
         results,
         folder,
         "small.png",
@@ -263,18 +264,18 @@ def draw(results: Results, folder: Path) -> None:
         ],
         without=("rclone",),
     )
-    draw_bars(
+    draw_dots(
         results,
         folder,
         "memory.png",
         "Memory that an operation adds at its peak: MiB, logarithmic, less is better",
         [
-            ("memory-write", "added", "write a file of 1 GiB", "MiB"),
+            ("memory-save", "added", "save a file of 1 GiB", "MiB"),
             ("memory-read", "added", "read 1 GiB in chunks", "MiB"),
             ("memory-list", "added", "list 100,000 objects", "MiB"),
         ],
     )
-    draw_bars(
+    draw_dots(
         results,
         folder,
         "stalls.png",
@@ -284,7 +285,7 @@ def draw(results: Results, folder: Path) -> None:
             ("stall-read_chunks", "longest pause", "chunks are read", "ms"),
         ],
     )
-    draw_bars(
+    draw_dots(
         results,
         folder,
         "listing_and_start.png",

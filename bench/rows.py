@@ -217,10 +217,10 @@ def in_fresh_child(shop: Workshop, peer: Peer, measured: dict[str, object]) -> F
         child.end()
 
 
-@row("memory-write", "write a file of 1 GiB", MEMORY, ADDED, most_rounds=3)
-def memory_write(shop: Workshop, peer: Peer) -> Figures:
+@row("memory-save", "save a file of 1 GiB", MEMORY, ADDED, most_rounds=3)
+def memory_save(shop: Workshop, peer: Peer) -> Figures:
     path = str(shop.hollow(GIB))
-    return in_fresh_child(shop, peer, {"do": "write_file", "count": 1, "path": path})
+    return in_fresh_child(shop, peer, {"do": "save_file", "count": 1, "path": path})
 
 
 @row("memory-passing", "write 1 GiB that can be read only once", MEMORY, ADDED, most_rounds=3)

@@ -132,7 +132,8 @@ class Workshop:
 
     def _fitting(self, child: Child, verb: str, options: dict[str, object]) -> int:
         count = 1
-        child.do(verb, count=1, **options)
+        if child.do(verb, count=1, **options)["wall"] > self.seconds:
+            return 1
         for seconds in (self.seconds / 10, self.seconds):
             took = child.do(verb, count=count, **options)
             count = max(1, int(seconds * took["count"] / took["wall"]))

@@ -22,6 +22,9 @@ CONTAINER = "files"
 #: An object that is absent before it is written and after: the server stores nothing.
 ABSENT = "new.bin"
 
+#: The same, with an extension that every storage takes.
+SAVED = "new.txt"
+
 
 class Cannot(Exception):
     """The client has no way of doing this; the message says why."""
@@ -96,6 +99,10 @@ class Client:
     def write_file(self, name: str, path: str) -> None:
         """Store a file, verified if the client can."""
         raise Cannot("has no such operation")
+
+    def save_file(self, name: str, path: str) -> None:
+        """Take a file as an upload is taken, where the client has a call for that."""
+        self.write_file(name, path)
 
     def write_passing(self, name: str, blocks: Iterator[bytes]) -> None:
         """Store what can be read only once."""

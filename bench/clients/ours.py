@@ -63,6 +63,10 @@ class Ours(Client):
         with open(path, "rb") as file:  # noqa: PTH123 - as every client here
             self.files.write(name, file)
 
+    def save_file(self, name: str, path: str) -> None:
+        with open(path, "rb") as file:  # noqa: PTH123 - as every client here
+            self.files.save(file, filename=name)
+
     def write_passing(self, name: str, blocks: Iterator[bytes]) -> None:
         self.files.write(name, blocks)
 

@@ -73,9 +73,9 @@ class Program(Client):
             return self._fetched(name, folder).stat().st_size
 
     def list_all(self, container: str) -> int:
-        return self._run(
-            "lsf", "--files-only", "-R", "--format", "psh", f"bench:{container}"
-        ).count(b"\n")
+        return self._run("lsf", "--files-only", "-R", "--format", "ps", f"bench:{container}").count(
+            b"\n"
+        )
 
 
 client = Program

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .client import ABSENT, KIB, MIB, Client
+from .client import ABSENT, KIB, MIB, SAVED, Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,6 +62,11 @@ def delete(client: Client, count: int) -> Figures:
 def write_file(client: Client, count: int, path: str) -> Figures:
     size = Path(path).stat().st_size
     return {**timed(lambda: client.write_file(ABSENT, path), count), "bytes": size * count}
+
+
+def save_file(client: Client, count: int, path: str) -> Figures:
+    size = Path(path).stat().st_size
+    return {**timed(lambda: client.save_file(SAVED, path), count), "bytes": size * count}
 
 
 def write_passing(client: Client, count: int, size: int) -> Figures:
