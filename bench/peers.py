@@ -27,6 +27,12 @@ class Peer:
     #: Whether it is only measured where a row asks for it.
     on_request: bool = False
     notes: tuple[str, ...] = ()
+    #: What must be known of its figures in rows whose name begins so.
+    caveats: tuple[tuple[str, str], ...] = ()
+
+    def caveat(self, row: str) -> str | None:
+        """Return what must be known of its figures in a row."""
+        return next((said for start, said in self.caveats if row.startswith(start)), None)
 
 
 OURS = Peer(
@@ -38,6 +44,8 @@ OURS = Peer(
     notes=("verifies every write, and every read of a whole file",),
 )
 
+_UNVERIFIED_READS = (("read-", "not verified"),)
+
 _PEERS = (
     Peer(
         "swiftclient",
@@ -46,6 +54,7 @@ _PEERS = (
         "swiftclient",
         "swiftclient",
         notes=("a Connection for each thread; MD5 sent along; reads are not verified",),
+        caveats=_UNVERIFIED_READS,
     ),
     Peer(
         "service",
@@ -66,6 +75,7 @@ _PEERS = (
             "two requests for most calls; MD5 sent along; reads are not verified",
             "in threads gevent is hidden from it: its queue would fail there",
         ),
+        caveats=_UNVERIFIED_READS,
     ),
     Peer(
         "swiftspec",
@@ -74,6 +84,7 @@ _PEERS = (
         "swiftspec",
         "swiftspec",
         notes=("given a token, and plain http where it says https; MD5 sent along",),
+        caveats=_UNVERIFIED_READS,
     ),
     Peer(
         "opendal",
@@ -82,6 +93,7 @@ _PEERS = (
         "opendal",
         "opendal",
         notes=("given a token; neither writes nor reads are verified; blocks the gevent hub",),
+        caveats=(*_UNVERIFIED_READS, ("write-", "not verified")),
     ),
     Peer(
         "rclone",
@@ -91,6 +103,7 @@ _PEERS = (
             "a process for each operation; its files are verified, and asked for again",
             "lists names and sizes: a hash would be a request for each object",
         ),
+        caveats=(("list", "names and sizes"),),
     ),
     Peer("raw", "raw socket", "raw", notes=("the floor: text on a socket, and MD5",)),
     Peer("md5", "MD5 alone", "md5", on_request=True, notes=("reads the file and hashes it",)),

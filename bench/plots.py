@@ -11,7 +11,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     Row = dict[str, Any]
 
@@ -69,17 +69,31 @@ class Results:
                 return medians
         return {}
 
+    def title(self, name: str, row: str) -> str:
+        """Return what a client is called, with a star where something must be known of it."""
+        caveats = self._rows[row].get("caveats", {})
+        return self.titles[name] + ("*" if name in caveats else "")
+
+    def caveats(self, rows: Iterable[str]) -> str:
+        """Return what the stars of some rows mean."""
+        known = [
+            said for row in rows for said in self._rows.get(row, {}).get("caveats", {}).values()
+        ]
+        return "* " + ", or ".join(dict.fromkeys(known)) if known else ""
+
 
 def label(value: float, unit: str) -> str:
     digits = 0 if value >= 100 else 1 if value >= 10 else 2
     return f"{value:,.{digits}f} {unit}"
 
 
-def dots(axes: Any, results: Results, medians: Mapping[str, float], title: str, unit: str) -> None:
+def dots(
+    axes: Any, results: Results, row: str, medians: Mapping[str, float], title: str, unit: str
+) -> None:
     """Draw one dot for each client, the best on top, its figure beside it; logarithmic."""
     ordered = sorted(medians.items(), key=lambda pair: pair[1], reverse=True)
     least = min(value for _, value in ordered if value > 0) / 2
-    names = [results.titles[name] for name, _ in ordered]
+    names = [results.title(name, row) for name, _ in ordered]
     values = [max(value, least) for _, value in ordered]
     axes.hlines(names, least / 1.5, values, color="#dfe2e6", linewidth=1.2, zorder=1)
     axes.scatter(values, names, color=[COLOURS[name] for name, _ in ordered], s=70, zorder=2)
@@ -102,6 +116,7 @@ def lines(
     axes: Any,
     results: Results,
     series: Mapping[str, Sequence[float]],
+    row: str,
     places: Sequence[str],
     title: str,
 ) -> None:
@@ -126,11 +141,11 @@ def lines(
     axes.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
     axes.spines["left"].set_visible(False)
     axes.set_xlim(-0.15, len(places) - 1 + 0.1)
-    name_lines(axes, results, series, len(places) - 1)
+    name_lines(axes, results, series, row, len(places) - 1)
 
 
 def name_lines(
-    axes: Any, results: Results, series: Mapping[str, Sequence[float]], last: int
+    axes: Any, results: Results, series: Mapping[str, Sequence[float]], row: str, last: int
 ) -> None:
     """Write each line's name where it ends, moved just so far that none covers another."""
     axes.figure.canvas.draw()
@@ -142,7 +157,7 @@ def name_lines(
     for (_, name), height in zip(ends, heights, strict=True):
         place = to_data.transform((0, height))[1]
         axes.annotate(
-            results.titles[name],
+            results.title(name, row),
             (last + 0.1, place),
             color=COLOURS[name],
             va="center",
@@ -192,8 +207,8 @@ def draw_dots(
         1, len(shown), figsize=(5.4 * len(shown), 0.34 * tallest + 1.5), squeeze=False
     )
     for axes, (row, name, heading, unit) in zip(grid[0], shown, strict=True):
-        dots(axes, results, results.medians(row, name), heading, unit)
-    save(figure, folder / file, title)
+        dots(axes, results, row, results.medians(row, name), heading, unit)
+    save(figure, folder / file, title, results.caveats(row for row, *_ in shown))
 
 
 def draw_lines(
@@ -206,23 +221,25 @@ def draw_lines(
 ) -> None:
     """Draw a picture of lines: for each panel its title, figure, rows and their places."""
     chosen = [
-        (heading, places, series_of(results, rows, figure, without))
+        (heading, rows, places, series_of(results, rows, figure, without))
         for heading, figure, rows, places in panels
     ]
-    shown = [panel for panel in chosen if panel[2]]
+    shown = [panel for panel in chosen if panel[3]]
     if not shown:
         return
-    figure, grid = plt.subplots(1, len(shown), figsize=(6.2 * len(shown), 4.6), squeeze=False)
-    figure.subplots_adjust(wspace=0.5, right=0.86, top=0.8, left=0.07)
-    for axes, (heading, places, series) in zip(grid[0], shown, strict=True):
-        lines(axes, results, series, places, heading)
-    save(figure, folder / file, title, tight=False)
+    figure, grid = plt.subplots(1, len(shown), figsize=(6.5 * len(shown), 4.7), squeeze=False)
+    figure.subplots_adjust(wspace=0.5, right=0.83, top=0.8, left=0.07, bottom=0.14)
+    for axes, (heading, rows, places, series) in zip(grid[0], shown, strict=True):
+        lines(axes, results, series, rows[0], places, heading)
+    caveats = results.caveats(row for _, rows, _, _ in shown for row in rows)
+    save(figure, folder / file, title, caveats, tight=False)
 
 
-def save(figure: Any, file: Path, title: str, *, tight: bool = True) -> None:
+def save(figure: Any, file: Path, title: str, caveats: str, *, tight: bool = True) -> None:
     figure.suptitle(title, x=0.015, ha="left", fontsize=13, fontweight="bold", color=INK)
     if tight:
-        figure.tight_layout(w_pad=2.5)
+        figure.tight_layout(w_pad=2.5, rect=(0, 0.05 if caveats else 0, 1, 1))
+    figure.text(0.015, 0.02, caveats, color=FAINT, fontsize=9)
     figure.savefig(file, dpi=150)
     plt.close(figure)
 
@@ -291,7 +308,7 @@ def draw(results: Results, folder: Path) -> None:
         "listing_and_start.png",
         "Listing 100,000 objects, importing, a request on a new TLS connection: ms, logarithmic",
         [
-            ("list", "CPU", "list: CPU", "ms"),
+            ("list-names", "CPU", "list names: CPU", "ms"),
             ("import", "import", "import, beyond Flask", "ms"),
             ("tls", "CPU", "new TLS connection: CPU", "ms"),
         ],

@@ -26,9 +26,10 @@ in a process of its own, one after the other; the next round begins with another
 is formed within each round, so that what disturbed the machine disturbed both sides of it; given
 are the median of these ratios and their quartiles: of times, pauses and memory, below 1 is better
 for flask-fs-swift; of rates and speeds, above 1. CPU is user and system time of the client's
-process; the server has none of it, and does so little that every client is the slower side.
-Absolute figures hold for this machine only: compare ratios. What a client cannot do has its
-reason below the table.
+process, which has a core of its own, except for large files, memory and pauses: there it may use
+every core, and so may the server. The server has none of the CPU time that is given, and does too
+little to be waited for. Absolute figures hold for this machine only: compare ratios. What a client
+cannot do has its reason below the table; – was not to be measured.
 """
 
 
@@ -81,13 +82,15 @@ class Notes:
         return [f"{index}. {why}" for why, index in self._numbers.items()]
 
 
-def cell(measured: Measured, figure: Figure, name: str, notes: Notes) -> str:
+def cell(measured: Measured, row: Row, figure: Figure, peer: Peer, notes: Notes) -> str:
     """Return what stands in the table for one client."""
-    if name in measured.cannot:
-        why = measured.cannot[name]
+    if peer.name in measured.cannot:
+        why = measured.cannot[peer.name]
         return ("failed" if why.startswith("failed:") else "cannot") + notes.mark(why)
-    got = values(measured, figure, name)
-    return number(Spread.of(got).median) if got else "–"
+    got = values(measured, figure, peer.name)
+    caveat = peer.caveat(row.name)
+    mark = notes.mark(caveat) if got and caveat else ""
+    return number(Spread.of(got).median) + mark if got else "–"
 
 
 def section_lines(run: Run, title: str) -> list[str]:
@@ -101,7 +104,8 @@ def section_lines(run: Run, title: str) -> list[str]:
     ]
     heads = ["", *[peer.title for peer in names]]
     ratios = _ratio_lines(run, rows)
-    return [f"## {title}", "", *table(heads, lines), "", *notes.lines(), "", *ratios]
+    reasons = [*notes.lines(), ""] if notes.lines() else []
+    return [f"## {title}", "", *table(heads, lines), "", *reasons, *ratios]
 
 
 def _concerns(run: Run, row: Row, peer: Peer) -> bool:
@@ -113,7 +117,7 @@ def _cells(
     run: Run, row: Row, figure: Figure, names: Sequence[Peer], notes: Notes
 ) -> Iterable[str]:
     measured = run.results[row.name]
-    return [cell(measured, figure, peer.name, notes) for peer in names]
+    return [cell(measured, row, figure, peer, notes) for peer in names]
 
 
 def _label(row: Row, figure: Figure, run: Run) -> str:
@@ -150,7 +154,8 @@ def _ratio(measured: Measured, figure: Figure, name: str) -> Spread | None:
 def _spread(spread: Spread | None) -> str:
     if spread is None:
         return "–"
-    return f"{spread.median:.2f} ({spread.low:.2f}–{spread.high:.2f})"
+    digits = 2 if spread.median >= 0.1 else 4
+    return f"{spread.median:.{digits}f} ({spread.low:.{digits}f}–{spread.high:.{digits}f})"
 
 
 def verdict_lines(verdicts: Sequence[Verdict], titles: Mapping[str, str]) -> list[str]:
@@ -218,6 +223,11 @@ def as_json(run: Run) -> str:
                     "name": row.name,
                     "title": row.title,
                     "section": row.section,
+                    "caveats": {
+                        peer.name: peer.caveat(row.name)
+                        for peer in run.peers
+                        if peer.caveat(row.name)
+                    },
                     "figures": _figures(run.results[row.name], row),
                     **asdict(run.results[row.name]),
                 }

@@ -116,6 +116,10 @@ class Client:
         """List a container with sizes and hashes; return how many objects it has."""
         raise Cannot("has no such operation")
 
+    def list_names(self, container: str) -> int:
+        """List a container by names, where the client has a call for that."""
+        return self.list_all(container)
+
     def borrow(self) -> None:
         """Take a connection from the pool and give it back."""
         raise Cannot("has no pool")

@@ -81,7 +81,7 @@ class FlaskFS2(Client):
     def read_chunks(self, name: str) -> int:
         return sum(len(chunk) for chunk in self.files.read_chunks(name, MIB))
 
-    def list_all(self, container: str) -> int:
+    def list_names(self, container: str) -> int:
         return sum(1 for _ in self._storage(container).list_files())
 
     def borrow(self) -> None:

@@ -74,7 +74,13 @@ class Ours(Client):
         return sum(len(chunk) for chunk in self.files.read_chunks(name, MIB))
 
     def list_all(self, container: str) -> int:
-        found = sum(1 for _ in self._storage(container).list_infos())
+        return self._counted(self._storage(container).list_infos())
+
+    def list_names(self, container: str) -> int:
+        return self._counted(self._storage(container).list_files())
+
+    def _counted(self, listing: Iterator[object]) -> int:
+        found = sum(1 for _ in listing)
         if self.setup.uses and self.setup.uses not in sys.modules:
             raise Cannot(f"does not use {self.setup.uses} where it is installed")
         return found

@@ -87,8 +87,16 @@ def read_chunks(client: Client, count: int, size: int) -> Figures:
 
 
 def list_all(client: Client, count: int, objects: int) -> Figures:
+    return _listed(client.list_all, count, objects)
+
+
+def list_names(client: Client, count: int, objects: int) -> Figures:
+    return _listed(client.list_names, count, objects)
+
+
+def _listed(listing: Callable[[str], int], count: int, objects: int) -> Figures:
     def check() -> None:
-        if (found := client.list_all(f"c{objects}")) != objects:
+        if (found := listing(f"c{objects}")) != objects:
             raise OSError(f"{found} objects instead of {objects}")
 
     return timed(check, count)

@@ -112,7 +112,7 @@ def test_there_is_a_column_for_each_transport_and_for_orjson_on_request() -> Non
         ("ours-requests", "requests"),
         ("ours-orjson", "native"),
     ]
-    listing = next(row for row in ROWS if row.name == "list")
+    listing = next(row for row in ROWS if row.name == "list-names")
     writing = next(row for row in ROWS if row.name == "write-1k")
     assert "ours-orjson" in [peer.name for peer in columns(listing, everybody)]
     assert "ours-orjson" not in [peer.name for peer in columns(writing, everybody)]
