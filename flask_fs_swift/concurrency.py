@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from gevent.hub import Hub
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Wakeup(Protocol):
@@ -66,22 +67,29 @@ def below_hub() -> bool:
     return _running_hub() is not None
 
 
-def start_beside(function: Callable[[T], object], argument: T) -> Callable[[], object]:
+def breathe() -> None:
+    """Below a hub, let the other greenlets run; where there is none, do nothing."""
+    hub = _running_hub()
+    if hub is not None:
+        # Not sleep(0): of those, gevent serves many before it looks at sockets and clocks.
+        loop: Any = hub.loop
+        with loop.timer(0) as timer:
+            hub.wait(timer)
+
+
+def start_beside(function: Callable[[T], R], argument: T) -> Callable[[], R]:
     """Call a function in a real thread; return what waits for it, and raises what it raised.
 
     It must neither wait for anything nor touch what is gevent's.
     """
     hub = _running_hub()
     if hub is not None:
-        return hub.threadpool.spawn(function, argument).get
+        waiting: Any = hub.threadpool.spawn(function, argument)
+        return waiting.get  # type: ignore[no-any-return]
     if _is_patched():
-        function(argument)  # Threads are greenlets now, and there is no hub to run them.
-        return _nothing
+        result = function(argument)  # Threads are greenlets, and there is no hub to run them.
+        return lambda: result
     return _helpers.executor().submit(function, argument).result
-
-
-def _nothing() -> None:
-    pass
 
 
 def socket_home() -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from functools import cached_property
@@ -13,6 +14,7 @@ from requests.utils import get_environ_proxies, select_proxy
 from swiftclient import ClientException
 from swiftclient.client import HTTPConnection, _ObjectBody, http_log, resp_header_dict
 
+from .http1 import BLOCK
 from .tls import context_for
 from .transport import Transport
 
@@ -125,6 +127,9 @@ class SwiftConnection(swiftclient.Connection):
         **others: Any,
     ) -> str:
         """Store an object; return its ETag."""
+        if isinstance(contents, bytes) and len(contents) > BLOCK and not self._is_native():
+            # requests sends bytes in one go, and one time-out would be for all of them.
+            contents = io.BytesIO(contents)
         if self.retries or others or not isinstance(contents, bytes):
             return super().put_object(
                 container,
@@ -142,6 +147,14 @@ class SwiftConnection(swiftclient.Connection):
         answer.read()
         return (answer.getheader("etag") or "").strip('"')
 
+    def _is_native(self) -> bool:
+        return isinstance(self._speaker()[1], Transport)
+
+    def _speaker(self) -> tuple[ParseResult, _Http]:
+        if self.http_conn is None:
+            self.http_conn = self.http_connection()
+        return self.http_conn
+
     def _ask(
         self,
         method: str,
@@ -155,9 +168,7 @@ class SwiftConnection(swiftclient.Connection):
 
         :raises ClientException: as swiftclient's own verbs.
         """
-        if self.http_conn is None:
-            self.http_conn = self.http_connection()
-        base, http = self.http_conn
+        base, http = self._speaker()
         url = f"{base.path}/{quote(container)}"
         if obj is not None:
             url = f"{url}/{quote(obj)}"

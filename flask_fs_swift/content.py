@@ -1,7 +1,8 @@
 """What a caller hands to ``write``, as bytes that can be measured, sent, and sent again.
 
-Everything is read from its present position to its end. The first 4 MiB are read
-before anything is sent; most content ends there, and is then held in memory:
+Everything is read from its present position to its end. What is not known to be longer
+is read up to 4 MiB before anything is sent; most content ends there, and is then held
+in memory:
 
 - **held**: up to 4 MiB, or bytes to begin with. Size and MD5 are known, it can be
   sent any number of times.
@@ -10,6 +11,9 @@ before anything is sent; most content ends there, and is then held in memory:
 - **passing**: longer, and can be read only once. Size and MD5 are known when it has
   passed; it can be sent again only until more than the first 4 MiB were taken from it.
 
+Files of the system are read in a real thread, one block ahead of their hashing and their
+sending: so a slow disk stops no hub, and no more than three blocks are alive.
+
 What the caller's source raises while it is sent comes as :class:`SourceFailed`, so that
 no library takes it for a failure of the network; whoever called for the sending unwraps it.
 """
@@ -17,10 +21,13 @@ no library takes it for a failure of the network; whoever called for the sending
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard
+from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard, cast
 
+from .concurrency import start_beside
 from .errors import FileTooLarge, StreamBroken
 from .hashing import MD5, md5_of
 
@@ -48,6 +55,13 @@ class Seekable(Readable, Protocol):
 
     def tell(self) -> int:
         """Return the position."""
+
+
+class BufferedFile(Seekable, Protocol):
+    """An open file of the operating system."""
+
+    def seek(self, position: int, whence: int = ..., /) -> int:
+        """Go to a position, or to the end."""
 
 
 #: What ``write`` takes.
@@ -95,13 +109,35 @@ def take(raw: RawContent, *, filename: str, limit: int | None = None) -> Content
         if limit is not None:
             _Meter(filename, limit).count(len(data))
         return Held(data)
-    source = _Source(raw, _Meter(filename, limit))
+    meter = _Meter(filename, limit)
+    file = _system_file(raw)
+    size = _size_ahead(file) if file is not None else 0
+    if file is not None and size > HELD:
+        _Meter(filename, limit).count(size)
+        return _Reread(file, file.tell(), b"", _Source(_Ahead(file), meter))
+    source = _Source(raw, meter)
     head = source.read_up_to(HELD + 1)
     if len(head) <= HELD:
         return Held(head)
     if _is_seekable(raw):
         return _Reread(raw, raw.tell() - len(head), head, source)
     return _Passing(head, source)
+
+
+def _system_file(raw: object) -> BufferedFile | None:
+    """Return the file of the system that this is, if any thread can read it as well as ours."""
+    file = getattr(raw, "_file", None) if type(raw) is SpooledTemporaryFile else raw
+    if type(file) not in {io.BufferedReader, io.BufferedRandom} or not _is_seekable(file):
+        return None
+    return cast("BufferedFile", file) if type(getattr(file, "raw", None)) is io.FileIO else None
+
+
+def _size_ahead(file: BufferedFile) -> int:
+    """Return the bytes from a file's position to its present end."""
+    position = file.tell()
+    size = file.seek(0, os.SEEK_END) - position
+    file.seek(position)
+    return size
 
 
 def whole(content: Content) -> bytes:
@@ -123,14 +159,9 @@ class Held:
         self.size: int | None = len(data)
         self.etag: str | None = md5_of(data)
 
-    def body(self) -> bytes | Readable:
-        """Return the bytes themselves; many of them as a file.
-
-        Bytes are sent in one go, and a socket's time-out then covers all of them.
-        """
-        if len(self._data) <= BLOCK:
-            return self._data
-        return _FileBody(io.BytesIO(self._data), len(self._data))
+    def body(self) -> bytes:
+        """Return the bytes themselves."""
+        return self._data
 
     def is_whole(self) -> bool:
         """Return True: memory does not run out."""
@@ -147,18 +178,57 @@ class _Reread:
             digest.update(block)
         self._file = file
         self._start = start
+        self._ahead: _Ahead | None = None
         self.size: int | None = source.counted
         self.etag: str | None = digest.hexdigest()
 
     def body(self) -> Readable:
         """Go back to the position where the content began."""
+        size = self.size or 0
         with _carrying():
+            if self._ahead is not None:
+                self._ahead.settle()
             self._file.seek(self._start)
-        return _FileBody(self._file, self.size or 0)
+            file = _system_file(self._file)
+            self._ahead = _Ahead(file, size) if file is not None else None
+        return _FileBody(self._ahead or self._file, size)
 
     def is_whole(self) -> bool:
         """Return True: the file can be read again."""
         return True
+
+
+class _Ahead:
+    """Reads a file of the system one block ahead, in a real thread.
+
+    :param size: bytes that it may take from the file; None: all.
+    """
+
+    def __init__(self, file: BufferedFile, size: int | None = None) -> None:
+        self._file = file
+        self._left = size
+        self._next: Callable[[], bytes] | None = None
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes, and have as many read after them."""
+        block = self._wait() if self._next is not None else self._file.read(size)
+        if self._left is not None:
+            self._left -= len(block)
+            size = min(size, self._left)
+        if block and size:
+            self._next = start_beside(self._file.read, size)
+        return block
+
+    def settle(self) -> None:
+        """Leave the file alone: wait for what is being read of it."""
+        try:
+            self._wait()
+        except OSError:
+            return  # Whoever reads the file next hears of it.
+
+    def _wait(self) -> bytes:
+        pending, self._next = self._next, None
+        return pending() if pending is not None else b""
 
 
 class _FileBody:

@@ -11,6 +11,7 @@ import io
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from .concurrency import breathe
 from .errors import ETagMismatchError, StreamBroken
 from .hashing import BLOCK, MD5
 
@@ -198,6 +199,7 @@ class ObjectStream:
             if filled - hashed >= BLOCK or filled == len(room):
                 self._hash(room[hashed:filled])
                 hashed = filled
+                breathe()  # Sockets that are never empty never let other greenlets run.
         if self._digest is not None:
             self._digest.settle()
         return filled

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from requests.structures import CaseInsensitiveDict
 
-from .concurrency import Deadline
+from .concurrency import Deadline, breathe
 from .http1 import (
     BLOCK,
     LONGEST_CHUNK_LINE,
@@ -198,6 +198,7 @@ class Transport:
             answer = self._answer_before_end(wire)
             if answer is not None:
                 break
+            breathe()  # Sockets that are never full never let other greenlets run.
             try:
                 wire.send(block)
             except OSError:
