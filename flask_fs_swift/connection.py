@@ -127,7 +127,7 @@ class SwiftConnection(swiftclient.Connection):
         **others: Any,
     ) -> str:
         """Store an object; return its ETag."""
-        if isinstance(contents, bytes) and len(contents) > BLOCK and not self._is_native():
+        if isinstance(contents, bytes) and len(contents) > BLOCK and not is_native(self):
             # requests sends bytes in one go, and one time-out would be for all of them.
             contents = io.BytesIO(contents)
         if self.retries or others or not isinstance(contents, bytes):
@@ -146,9 +146,6 @@ class SwiftConnection(swiftclient.Connection):
         answer = self._ask("PUT", container, obj, None, fields, contents)
         answer.read()
         return (answer.getheader("etag") or "").strip('"')
-
-    def _is_native(self) -> bool:
-        return isinstance(self._speaker()[1], Transport)
 
     def _speaker(self) -> tuple[ParseResult, _Http]:
         if self.http_conn is None:
@@ -204,6 +201,11 @@ class Decoded(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._headers)
+
+
+def is_native(connection: swiftclient.Connection) -> bool:
+    """Tell whether a connection speaks HTTP as we do, once it is attached."""
+    return connection.http_conn is not None and isinstance(connection.http_conn[1], Transport)
 
 
 def over_requests(

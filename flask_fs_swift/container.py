@@ -14,8 +14,11 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
+from swiftclient import ClientException
+
 from .answers import date, last_headers, moment, object_info
 from .call import Call
+from .connection import is_native
 from .content import SourceFailed
 from .download import Resumption, SwiftDownload, fetch
 from .errors import (
@@ -132,8 +135,6 @@ class Container:
         fields = _put_headers(properties, metadata)
         if not overwrite:
             fields |= {"if-none-match": "*", _NONCE_HEADER: secrets.token_hex(16)}
-        if content.size is None:
-            self._try_the_door(name, overwrite=overwrite)
         try:
             stored = self._put(call, content, fields)
         except SourceFailed as failed:
@@ -288,6 +289,8 @@ class Container:
         name = call.filename or ""
 
         def send(connection: Connection) -> dict[str, str]:
+            if content.size is None and not is_native(connection):
+                self._knock(connection, name, fields)
             connection.put_object(
                 self.name,
                 name,
@@ -309,19 +312,24 @@ class Container:
         self._create_container()
         return self._caller.run(call, send)
 
-    def _try_the_door(self, name: str, *, overwrite: bool) -> None:
-        """Ask before content that passes only once what would refuse it.
+    def _knock(self, connection: Connection, name: str, fields: Mapping[str, str]) -> None:
+        """Ask what would refuse content that passes only once.
 
-        One request more, so that a bad token, an absent container or an object that may
-        not be replaced does not cost the content.
+        Our own transport sends no content before Swift wants it; over any other, a bad
+        token, an absent container or an object that may not be replaced would cost it.
+
+        :raises ClientException: Swift would refuse it with this.
         """
         try:
-            self._head(name)
-        except FileNotFound:
-            self.ensure()
+            connection.head_object(self.name, name)
+        except ClientException as answer:
+            if answer.http_status != 404:
+                raise
+            if not self._was_seen():
+                connection.head_container(self.name)
         else:
-            if not overwrite:
-                raise FileExists(f"{name!r} exists", filename=name)
+            if "if-none-match" in fields:
+                raise ClientException("the object exists", http_status=412)
 
     def _settle_create(
         self, call: Call, error: SwiftError, fields: Mapping[str, str]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["flask_fs_swift.testing"]
 
+#: What speaks HTTP to Swift in this run of the tests: ``native`` or ``requests``.
+TRANSPORT = os.environ.get("TEST_TRANSPORT", "native")
+
 #: Retries follow each other at once, so that a test of five takes no seconds.
-QUICK = {"FS_SWIFT_BACKOFF": 0.01}
+QUICK = {"FS_SWIFT_BACKOFF": 0.01, "FS_SWIFT_TRANSPORT": TRANSPORT}
 
 
 class MakeStorage(Protocol):
