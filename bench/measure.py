@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import statistics
+import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from .peers import Peer
 
     Figures = dict[str, float]
+
+HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,18 @@ def machine() -> dict[str, str]:
         "CPU": _cpu_model(),
         "cores": str(len(busy_and_total())),
         "kernel": f"{platform.system()} {platform.release()}",
+        "revision": _revision(),
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
     }
+
+
+def _revision() -> str:
+    command = ["git", "describe", "--always", "--dirty=, changed"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=HERE)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
 
 
 def _cpu_model() -> str:
