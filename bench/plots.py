@@ -99,8 +99,13 @@ def dots(
     axes.scatter(values, names, color=[COLOURS[name] for name, _ in ordered], s=70, zorder=2)
     for place, (name, value) in enumerate(ordered):
         weight = "bold" if name == "ours" else "normal"
-        axes.text(
-            max(value, least) * 1.35, place, label(value, unit), va="center", fontweight=weight
+        axes.annotate(
+            label(value, unit),
+            (max(value, least), place),
+            xytext=(9, 0),
+            textcoords="offset points",
+            va="center",
+            fontweight=weight,
         )
     axes.set_xscale("log")
     axes.set_xlim(least / 1.5, max(values) * 8)
