@@ -77,6 +77,11 @@ def breathe() -> None:
             hub.wait(timer)
 
 
+def call_beside(function: Callable[[T], R], argument: T) -> R:
+    """Call a function, below a hub in a real thread while other greenlets run."""
+    return start_beside(function, argument)() if below_hub() else function(argument)
+
+
 def start_beside(function: Callable[[T], R], argument: T) -> Callable[[], R]:
     """Call a function in a real thread; return what waits for it, and raises what it raised.
 

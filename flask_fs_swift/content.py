@@ -11,8 +11,8 @@ in memory:
 - **passing**: longer, and can be read only once. Size and MD5 are known when it has
   passed; it can be sent again only until more than the first 4 MiB were taken from it.
 
-Files of the system are read in a real thread, one block ahead of their hashing and their
-sending: so a slow disk stops no hub, and no more than three blocks are alive.
+Files of the system are hashed in a real thread where there is a hub, and read in one, a
+block ahead, while they are sent: so a slow disk stops no hub.
 
 What the caller's source raises while it is sent comes as :class:`SourceFailed`, so that
 no library takes it for a failure of the network; whoever called for the sending unwraps it.
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard, cast
 
 from .concurrency import start_beside
 from .errors import FileTooLarge, StreamBroken
-from .hashing import MD5, md5_of
+from .hashing import MD5, FileMD5, md5_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 HELD = 4 * 1024 * 1024
 #: Bytes per read of the caller's file.
 BLOCK = 1024 * 1024
+#: What is sent at a time.
+Block: TypeAlias = "bytes | memoryview"
 
 
 class Readable(Protocol):
@@ -63,6 +65,9 @@ class BufferedFile(Seekable, Protocol):
     def seek(self, position: int, whence: int = ..., /) -> int:
         """Go to a position, or to the end."""
 
+    def readinto(self, room: memoryview, /) -> int:
+        """Fill the beginning of ``room``; return how many bytes, fewer only at the end."""
+
 
 #: What ``write`` takes.
 RawContent: TypeAlias = "str | bytes | bytearray | memoryview | Readable | Iterable[bytes]"
@@ -76,7 +81,7 @@ class Content(Protocol):
     #: MD5 in hexadecimal digits; None like the size.
     etag: str | None
 
-    def body(self) -> bytes | Readable | Iterator[bytes]:
+    def body(self) -> bytes | _FileBody | Iterator[Block]:
         """Return all the bytes from the beginning, in the form in which they are sent.
 
         :raises SourceFailed: here, or while they are taken.
@@ -107,15 +112,15 @@ def take(raw: RawContent, *, filename: str, limit: int | None = None) -> Content
     if isinstance(raw, (bytes, bytearray, memoryview)):
         data = bytes(raw)
         if limit is not None:
-            _Meter(filename, limit).count(len(data))
+            _Meter(filename, limit).check(len(data))
         return Held(data)
     meter = _Meter(filename, limit)
     file = _system_file(raw)
     size = _size_ahead(file) if file is not None else 0
     if file is not None and size > HELD:
-        _Meter(filename, limit).count(size)
-        return _Reread(file, file.tell(), b"", _Source(_Ahead(file), meter))
-    source = _Source(raw, meter)
+        meter.check(size)
+        return _File(file, meter)
+    source = _Source(_reader(raw), meter)
     head = source.read_up_to(HELD + 1)
     if len(head) <= HELD:
         return Held(head)
@@ -146,7 +151,8 @@ def whole(content: Content) -> bytes:
         body = content.body()
         if isinstance(body, bytes):
             return body
-        return b"".join(body if isinstance(body, Iterator) else _blocks_of(body))
+        blocks = body if isinstance(body, Iterator) else _blocks_of(body)
+        return b"".join(map(bytes, blocks))
     except SourceFailed as failed:
         raise failed.error from failed.error.__cause__
 
@@ -178,20 +184,42 @@ class _Reread:
             digest.update(block)
         self._file = file
         self._start = start
-        self._ahead: _Ahead | None = None
         self.size: int | None = source.counted
         self.etag: str | None = digest.hexdigest()
 
-    def body(self) -> Readable:
+    def body(self) -> _FileBody:
+        """Go back to the position where the content began."""
+        with _carrying():
+            self._file.seek(self._start)
+        return _FileBody(lambda size: _checked(self._file.read(size)), self.size or 0)
+
+    def is_whole(self) -> bool:
+        """Return True: the file can be read again."""
+        return True
+
+
+class _File:
+    """A file of the system, hashed from its position, and read anew each time it is sent."""
+
+    def __init__(self, file: BufferedFile, meter: _Meter) -> None:
+        self._file = file
+        self._start = file.tell()
+        self._ahead: _Ahead | None = None
+        digest = FileMD5(file.readinto)
+        while digest.more():
+            meter.check(digest.size)
+        self.size: int | None = digest.size
+        self.etag: str | None = digest.hexdigest()
+
+    def body(self) -> _FileBody:
         """Go back to the position where the content began."""
         size = self.size or 0
         with _carrying():
             if self._ahead is not None:
                 self._ahead.settle()
             self._file.seek(self._start)
-            file = _system_file(self._file)
-            self._ahead = _Ahead(file, size) if file is not None else None
-        return _FileBody(self._ahead or self._file, size)
+        self._ahead = _Ahead(self._file, size)
+        return _FileBody(self._ahead.read, size)
 
     def is_whole(self) -> bool:
         """Return True: the file can be read again."""
@@ -201,49 +229,65 @@ class _Reread:
 class _Ahead:
     """Reads a file of the system one block ahead, in a real thread.
 
-    :param size: bytes that it may take from the file; None: all.
+    A block is good until the next is asked for.
+
+    :param size: bytes that it may take from the file.
     """
 
-    def __init__(self, file: BufferedFile, size: int | None = None) -> None:
+    def __init__(self, file: BufferedFile, size: int) -> None:
         self._file = file
         self._left = size
-        self._next: Callable[[], bytes] | None = None
+        self._rooms = [memoryview(bytearray(min(BLOCK, size))) for _ in range(2)]
+        # The block that is being read, and what waits for the count of its bytes.
+        self._next: tuple[memoryview, Callable[[], int]] | None = None
 
-    def read(self, size: int = -1, /) -> bytes:
-        """Return the next bytes, and have as many read after them."""
-        block = self._wait() if self._next is not None else self._file.read(size)
-        if self._left is not None:
-            self._left -= len(block)
-            size = min(size, self._left)
-        if block and size:
-            self._next = start_beside(self._file.read, size)
+    def read(self, size: int) -> Block:
+        """Return the next bytes, and begin to read more.
+
+        :param size: the same each time, but for the last; few bytes are read alone.
+        """
+        if self._next is None and size < BLOCK:
+            return self._file.read(size)
+        if self._next is None:
+            self._begin()
+        block = self._finish()
+        if self._left and block:
+            self._begin()
         return block
 
     def settle(self) -> None:
         """Leave the file alone: wait for what is being read of it."""
         try:
-            self._wait()
+            self._finish()
         except OSError:
             return  # Whoever reads the file next hears of it.
 
-    def _wait(self) -> bytes:
-        pending, self._next = self._next, None
-        return pending() if pending is not None else b""
+    def _begin(self) -> None:
+        self._rooms.reverse()
+        room = self._rooms[0][: self._left]
+        self._left -= len(room)
+        self._next = room, start_beside(self._file.readinto, room)
+
+    def _finish(self) -> memoryview:
+        if self._next is None:
+            return memoryview(b"")
+        (room, wait), self._next = self._next, None
+        return room[: wait()]
 
 
 class _FileBody:
     """Exactly ``size`` bytes of a file, for one request."""
 
-    def __init__(self, file: Readable, size: int) -> None:
-        self._file = file
+    def __init__(self, read: Callable[[int], Block], size: int) -> None:
+        self._read = read
         self._size = self._left = size
 
-    def read(self, size: int = -1, /) -> bytes:
+    def read(self, size: int = -1, /) -> Block:
         """Return the next bytes; never fewer in all than were promised to Swift."""
         wanted = self._left if size < 0 else min(size, self._left)
         with _carrying():
             # No more than asked for, whatever the file thinks: it would follow the request.
-            block = _checked(self._file.read(wanted))[:wanted] if wanted else b""
+            block = self._read(wanted)[:wanted] if wanted else b""
             self._left -= len(block)
             if wanted and not block:
                 raise StreamBroken(
@@ -267,7 +311,7 @@ class _Passing:
         """Tell whether nothing but the held beginning has been taken."""
         return self._head is not None
 
-    def body(self) -> Iterator[bytes]:
+    def body(self) -> Iterator[Block]:
         """Yield what is held, then what the source still has; the size and MD5 are known after."""
         if self._head is None:
             raise RuntimeError("this content has passed and cannot be sent again")
@@ -283,7 +327,7 @@ class _Passing:
         self.etag = digest.hexdigest()
 
 
-def _cut(block: bytes) -> Iterator[bytes]:
+def _cut(block: Block) -> Iterator[Block]:
     """Yield a block in pieces: a socket's time-out covers each piece that is sent."""
     if len(block) <= BLOCK:
         yield block
@@ -310,7 +354,10 @@ class _Meter:
 
     def count(self, size: int) -> None:
         self.counted += size
-        if self._limit is not None and self.counted > self._limit:
+        self.check(self.counted)
+
+    def check(self, counted: int) -> None:
+        if self._limit is not None and counted > self._limit:
             raise FileTooLarge(
                 f"{self._filename!r} has more than the {self._limit} bytes that are allowed",
                 filename=self._filename,
@@ -321,15 +368,15 @@ class _Meter:
 class _Source:
     """Blocks of at least one byte from a file or an iterable, metered."""
 
-    def __init__(self, raw: RawContent, meter: _Meter) -> None:
+    def __init__(self, next_block: Callable[[], Block], meter: _Meter) -> None:
         self._meter = meter
-        self._next = _reader(raw)
+        self._next = next_block
 
     @property
     def counted(self) -> int:
         return self._meter.counted
 
-    def __iter__(self) -> Iterator[bytes]:
+    def __iter__(self) -> Iterator[Block]:
         while block := self._next():
             self._meter.count(len(block))
             yield block
@@ -343,7 +390,7 @@ class _Source:
         return gathered.getvalue()
 
 
-def _blocks_of(file: Readable) -> Iterator[bytes]:
+def _blocks_of(file: _FileBody) -> Iterator[Block]:
     while block := file.read(BLOCK):
         yield block
 
@@ -363,7 +410,7 @@ def _checked(block: object) -> bytes:
     if isinstance(block, bytes):
         return block
     if isinstance(block, (bytearray, memoryview)):
-        return bytes(block)
+        return bytes(block)  # Their owner may fill them anew while they are still hashed.
     if block is None:
         raise BlockingIOError("a non-blocking file has no bytes right now; open it blocking")
     raise TypeError(f"content must give bytes, not {type(block)}: open files with 'rb'")

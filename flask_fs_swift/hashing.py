@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from .concurrency import below_hub, start_beside
+from .concurrency import below_hub, call_beside, start_beside
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,6 +54,37 @@ class MD5:
     def hexdigest(self) -> str:
         """Return the MD5 of all blocks, in hexadecimal digits."""
         self.settle()
+        return self._digest.hexdigest()
+
+
+class FileMD5:
+    """The MD5 of a file from its position to its end; below a hub in a real thread.
+
+    :param readinto: fills a buffer and returns the count of bytes, 0 at the end.
+    """
+
+    def __init__(self, readinto: Callable[[memoryview], int]) -> None:
+        self._readinto = readinto
+        self._digest = hashlib.md5(usedforsecurity=False)
+        self._room = memoryview(bytearray(WORTH_IT))
+        #: Bytes so far.
+        self.size = 0
+
+    def more(self) -> bool:
+        """Hash the next 8 MiB; tell whether there may be more after them."""
+        return call_beside(self._hash_up_to, self.size + 8 * BLOCK)
+
+    def _hash_up_to(self, end: int) -> bool:
+        while self.size < end:
+            count = self._readinto(self._room)
+            if not count:
+                return False
+            self._digest.update(self._room[:count])
+            self.size += count
+        return True
+
+    def hexdigest(self) -> str:
+        """Return the MD5, in hexadecimal digits."""
         return self._digest.hexdigest()
 
 

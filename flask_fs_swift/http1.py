@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class _Readable(Protocol):
-    def read(self, size: int, /) -> bytes:
+    def read(self, size: int, /) -> Block:
         """Return at most so many bytes; none at the end."""
 
 
 #: What swiftclient's verbs send.
-SentContent: TypeAlias = "bytes | _Readable | Iterable[bytes] | None"
+SentContent: TypeAlias = "bytes | _Readable | Iterable[Block] | None"
 #: What is sent at a time.
 Block: TypeAlias = "bytes | memoryview"
 
@@ -222,7 +222,9 @@ def blocks_of(content: SentContent, size: int | None) -> Iterator[Block]:
     if isinstance(content, bytes):
         view = memoryview(content)
         return (view[start : start + BLOCK] for start in range(0, len(view), BLOCK))
-    blocks = _read(content) if _is_readable(content) else filter(None, content or ())
+    blocks = (
+        _read(content) if _is_readable(content) else (block for block in content or () if block)
+    )
     return _chunked(blocks) if size is None else _measured(blocks, size)
 
 
@@ -230,12 +232,12 @@ def _is_readable(content: SentContent) -> TypeIs[_Readable]:
     return hasattr(content, "read")
 
 
-def _read(file: _Readable) -> Iterator[bytes]:
+def _read(file: _Readable) -> Iterator[Block]:
     while block := file.read(BLOCK):
         yield block
 
 
-def _chunked(blocks: Iterable[bytes]) -> Iterator[bytes]:
+def _chunked(blocks: Iterable[Block]) -> Iterator[Block]:
     end = b""
     for block in blocks:
         yield b"%s%x\r\n" % (end, len(block))
@@ -244,7 +246,7 @@ def _chunked(blocks: Iterable[bytes]) -> Iterator[bytes]:
     yield end + b"0\r\n\r\n"
 
 
-def _measured(blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
+def _measured(blocks: Iterable[Block], size: int) -> Iterator[Block]:
     """Yield exactly ``size`` bytes: what is too much would be the next request."""
     sent = 0
     for block in blocks:

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 from .client import HTTPConnection as HTTPConnection, logger_settings as logger_settings
 
 class _Readable(Protocol):
-    def read(self, size: int = ..., /) -> bytes: ...
+    def read(self, size: int = ..., /) -> bytes | memoryview: ...
 
 class ClientException(Exception):
     msg: str
@@ -88,7 +88,7 @@ class Connection:
         self,
         container: str,
         obj: str,
-        contents: bytes | _Readable | Iterable[bytes] | Iterator[bytes],
+        contents: bytes | _Readable | Iterable[bytes | memoryview],
         *,
         content_length: int | None = ...,
         etag: str | None = ...,
