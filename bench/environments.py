@@ -16,6 +16,7 @@ FOLDER = HERE / ".venvs"
 SHARED = ("flask", "gevent")
 
 REQUIREMENTS = {
+    "ours": ("-e", f"{ROOT}[gevent]"),
     "swiftclient": ("python-swiftclient", *SHARED),
     "flask-fs2": ("flask-fs2", "python-swiftclient", *SHARED),
     "swiftspec": ("swiftspec", *SHARED),
@@ -24,8 +25,10 @@ REQUIREMENTS = {
     "plots": ("-r", str(ROOT / "requirements" / "bench.txt")),
 }
 
-#: The environment that this program runs in: the project's own.
+#: The environment that this program runs in, with all that the project is developed with.
 PROJECT = "project"
+#: Those whose packages are lent this checkout.
+OURS = (PROJECT, "ours")
 
 
 class NotInstalled(Exception):
@@ -61,11 +64,12 @@ def variables(name: str) -> dict[str, str]:
     package's entry points would make it a part of flask-fs2.
     """
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    return {**kept, "PYTHONPATH": str(ROOT)} if name == PROJECT else kept
+    return {**kept, "PYTHONPATH": str(ROOT)} if name in OURS else kept
 
 
 def _wanted(name: str) -> str:
     files = [Path(part) for part in REQUIREMENTS[name] if part.endswith(".txt")]
+    files += [ROOT / "setup.py"] if name == "ours" else []
     text = "".join(file.read_text() for file in files)
     return "\n".join([sys.version, *REQUIREMENTS[name], text])
 

@@ -39,6 +39,7 @@ OURS = Peer(
     "ours",
     "flask-fs-swift",
     "ours",
+    "ours",
     imports="flask_fs_swift",
     hidden=("orjson",),
     notes=("verifies every write, and every read of a whole file",),
