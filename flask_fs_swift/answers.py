@@ -6,6 +6,7 @@ import calendar
 import ssl
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -59,6 +60,7 @@ def object_info(name: str, headers: Mapping[str, str]) -> ObjectInfo:
     )
 
 
+@lru_cache(maxsize=64)  # What is written within a second has one date.
 def date(text: str | None) -> datetime | None:
     """Read a ``Last-Modified``; None where there is none that can be read."""
     if not text:

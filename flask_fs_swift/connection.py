@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlparse
 
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from .config import Credentials, LoginSettings
 
     _Http: TypeAlias = Transport | HTTPConnection
+
+
+# Names that quoting does not change, which takes four times as long to find out by itself.
+_PLAIN = re.compile(r"[A-Za-z0-9_.~/-]+")
+_quoted = lru_cache(maxsize=256)(quote)
 
 
 def _fastest_json() -> Callable[[bytes], Any]:
@@ -166,9 +172,9 @@ class SwiftConnection(swiftclient.Connection):
         :raises ClientException: as swiftclient's own verbs.
         """
         base, http = self._speaker()
-        url = f"{base.path}/{quote(container)}"
+        url = f"{base.path}/{_quoted(container)}"
         if obj is not None:
-            url = f"{url}/{quote(obj)}"
+            url = f"{url}/{obj if _PLAIN.fullmatch(obj) else quote(obj)}"
         if query:
             url = f"{url}?{query}"
         fields = {**(headers or {}), "X-Auth-Token": self.token or ""}

@@ -9,7 +9,7 @@ cannot be found out is said: ``maybe_applied``.
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
@@ -134,7 +134,7 @@ class Container:
         metadata = checked_metadata(properties.metadata)
         fields = _put_headers(properties, metadata)
         if not overwrite:
-            fields |= {"if-none-match": "*", _NONCE_HEADER: secrets.token_hex(16)}
+            fields |= {"if-none-match": "*", _NONCE_HEADER: os.urandom(16).hex()}
         try:
             stored = self._put(call, content, fields)
         except SourceFailed as failed:

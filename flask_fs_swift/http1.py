@@ -43,10 +43,10 @@ _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n\0]*)?")
 
 _BLANKS = " \t"
 
-# Names that were found to be tokens: of requests; and of answers, with their colons, to
-# their lower-case forms. Anybody may add to them; strangers name headers, so neither
+# Names that were found to be tokens, and their lower-case forms: of requests; and of
+# answers, with their colons. Anybody may add to them; strangers name headers, so neither
 # grows beyond a bound.
-_tokens: set[str] = set()
+_tokens: dict[str, str] = {}
 _names: dict[str, str] = {}
 _MOST_NAMES = 1024
 
@@ -75,30 +75,38 @@ def request_head(method: str, target: str, fixed: str, headers: Mapping[str, obj
     """Return a request up to its content.
 
     :param fixed: headers of every request, whole lines.
-    :param headers: by lower-case name; values as swiftclient gives them: text, bytes or
-        numbers. None leaves one out.
-    :raises FSError: a name, a value or the target would break its line.
+    :param headers: see :func:`request_headers`.
+    :raises FSError: a value or the target would break its line.
     """
-    lines = [f"{method} {target} HTTP/1.1\r\n{fixed}"]
-    for name, value in headers.items():
-        if value is not None:
-            if name not in _tokens:
-                _learn(name)
-            text = value.decode() if isinstance(value, bytes) else value
-            lines.append(f"{name}: {text}\r\n")
-    head = "".join(lines)
-    ends = len(lines) + fixed.count("\n")
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    head = f"{method} {target} HTTP/1.1\r\n{fixed}{lines}"
+    ends = 1 + fixed.count("\n") + len(headers)
     whole = head.count("\r\n") == head.count("\n") == head.count("\r") == ends
     if not whole or "\0" in head or " " in target or not target.isascii():
         raise FSError("a name or a header would break its line; Swift was sent nothing")
     return f"{head}\r\n".encode()
 
 
-def _learn(name: str) -> None:
+def request_headers(headers: Mapping[str, object]) -> dict[str, object]:
+    """Return headers by lower-case name, as text.
+
+    :param headers: values as swiftclient gives them: text, bytes or numbers. None leaves
+        one out.
+    :raises FSError: a name would break its line.
+    """
+    return {
+        _tokens.get(name) or _learn(name): value.decode() if type(value) is bytes else value
+        for name, value in headers.items()
+        if value is not None
+    }
+
+
+def _learn(name: str) -> str:
     if not _TOKEN.fullmatch(name):
         raise FSError(f"{name!r} is no name of a header; Swift was sent nothing")
     if len(_tokens) < _MOST_NAMES:
-        _tokens.add(name)
+        _tokens[name] = name.lower()
+    return name.lower()
 
 
 def parse_head(data: bytes) -> Head:
@@ -160,12 +168,15 @@ def content_length(head: Head, method: str) -> int | None:
 
     :raises Malformed: its length is no number, or it has several.
     """
+    length: int | None = None
     text = head.headers.get("content-length")
-    if text is not None and not (text.isascii() and text.isdecimal() and len(text) < 20):
-        raise Malformed(f"the answer has {text[:40]!r} for a length")
-    if method == "HEAD" or head.status in {204, 304} or head.status < 200:
+    if text is not None:
+        if not (text.isascii() and text.isdecimal() and len(text) < 20):
+            raise Malformed(f"the answer has {text[:40]!r} for a length")
+        length = int(text)
+    if method == "HEAD" or head.status in {204, 304}:
         return 0
-    return None if text is None else int(text)
+    return length
 
 
 def is_chunked(head: Head, length: int | None) -> bool:

@@ -389,7 +389,7 @@ class Storage:
         :param after: only names that come after this one, to go on where a page ended.
         """
         mount = self._mount()
-        return self._listed(mount, mount.backend.names(prefix or "", delimiter or "", after or ""))
+        return self._told(mount, mount.backend.names(prefix or "", delimiter or "", after or ""))
 
     def list_infos(
         self,
@@ -403,9 +403,13 @@ class Storage:
         Listings have no user metadata. They may lag behind writes by seconds.
         """
         mount = self._mount()
-        return self._listed(mount, mount.backend.list(prefix or "", delimiter or "", after or ""))
+        return self._told(mount, mount.backend.list(prefix or "", delimiter or "", after or ""))
 
-    def _listed(self, mount: Mount, found: Iterator[T]) -> Iterator[T]:
+    def _told(self, mount: Mount, found: Iterator[T]) -> Iterator[T]:
+        """Return what was found, as it is where nobody wants to be told of the listing's end."""
+        return found if mount.on_event is None else self._watched_listing(mount, found)
+
+    def _watched_listing(self, mount: Mount, found: Iterator[T]) -> Iterator[T]:
         with self._watched(mount, "list"):
             yield from found
 

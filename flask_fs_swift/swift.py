@@ -102,6 +102,7 @@ class SwiftBackend:
         while page := self._container.page(marker, prefix=prefix, delimiter=delimiter):
             [last] = listed_names(page[-1:])
             yield page
+            del page  # Before the next one comes: one at a time is enough.
             if last.encode() <= marker.encode():
                 raise SwiftError(f"the listing stands still at {marker!r}: the server repeats it")
             marker = last

@@ -35,6 +35,7 @@ from .http1 import (
     is_chunked,
     parse_head,
     request_head,
+    request_headers,
 )
 from .wire import RECEIVE, Wire
 
@@ -113,7 +114,7 @@ class Transport:
         :raises NotConnected: nothing was sent.
         :raises OSError: the network failed, or the answer is none.
         """
-        fields = {name.lower(): value for name, value in (headers or {}).items()}
+        fields = request_headers(headers or {})
         fields.setdefault("user-agent", "flask-fs-swift")
         # swiftclient asks for gzip, which requests decodes; we do not.
         fields.pop("accept-encoding", None)
@@ -253,18 +254,19 @@ class Response:
     Lives until the next request over its connection.
     """
 
+    #: What was not read yet when an exception was made of the answer: nothing.
+    content = b""
+    #: The target of the request that this is an answer to.
+    target = ""
+
     def __init__(
         self, transport: Transport, wire: Wire, head: Head, method: str, *, is_last: bool
     ) -> None:
-        #: What this is an answer to.
-        self.target = ""
-        self._method = method
-        self.status = self.status_code = head.status
+        self.status = head.status
         self.reason = head.reason
         #: The headers by lower-case name.
         self.fields = head.headers
-        #: What was not read yet when an error was made of the answer: nothing.
-        self.content = b""
+        self._method = method
         self._transport = transport
         self._wire: Wire | None = wire
         # Bytes left of the content, or of a chunk; None: until the connection ends.
@@ -275,6 +277,11 @@ class Response:
             self._left = 0
         elif self._left == 0:
             self._end()
+
+    @property
+    def status_code(self) -> int:
+        """The status, as swiftclient's exceptions ask for it."""
+        return self.status
 
     @property
     def request(self) -> Asked:
