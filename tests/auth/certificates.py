@@ -44,6 +44,12 @@ class Authority:
 
     def server(self, address: str = "127.0.0.1") -> ssl.SSLContext:
         """Return what a server needs to prove that it is at an address."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate(address))
+        return context
+
+    def certificate(self, address: str) -> Path:
+        """Return a file with a certificate of its own for an address, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, address)])
         alternative = x509.IPAddress(ipaddress.ip_address(address))
@@ -57,9 +63,7 @@ class Authority:
         file = self._files.with_suffix(f".{address}.pem")
         private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         file.write_bytes(private + certificate.public_bytes(Encoding.PEM))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
-        return context
+        return file
 
     def _builder(
         self, subject: x509.Name, key: ec.EllipticCurvePublicKey
