@@ -185,7 +185,8 @@ class SwiftConnection(swiftclient.Connection):
         called = (f"{base.scheme}://{base.netloc}{url}", method)
         http_log(called, {"headers": fields}, answer, body)
         if failed:
-            raise ClientException.from_response(answer, f"{method} failed", body)
+            kind = "Container" if obj is None else "Object"
+            raise ClientException.from_response(answer, f"{kind} {method} failed", body)
         return answer
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from string import ascii_lowercase, ascii_uppercase
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from .errors import FSError, StreamBroken
@@ -38,16 +39,20 @@ LONGEST_HEAD = 64 * 1024
 LONGEST_CHUNK_LINE = 1024
 
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([^\0]*))?")
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+# A token (RFC 9110, section 5.6.2), and what Swift has beside it: metadata whose names are
+# UTF-8.
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z\x80-\U0010ffff]+")
+# Of these letters alone: there are others that become ASCII when they are made small.
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n\0]*)?")
 
 _BLANKS = " \t"
 
-# Names that were found to be tokens, and their lower-case forms: of requests; and of
+# Names that were found to be good, and their lower-case forms: of requests; and of
 # answers, with their colons. Anybody may add to them; strangers name headers, so neither
 # grows beyond a bound.
-_tokens: dict[str, str] = {}
-_names: dict[str, str] = {}
+_sent: dict[str, str] = {}
+_received: dict[str, str] = {}
 _MOST_NAMES = 1024
 
 
@@ -84,7 +89,10 @@ def request_head(method: str, target: str, fixed: str, headers: Mapping[str, obj
     whole = head.count("\r\n") == head.count("\n") == head.count("\r") == ends
     if not whole or "\0" in head or " " in target or not target.isascii():
         raise FSError("a name or a header would break its line; Swift was sent nothing")
-    return f"{head}\r\n".encode()
+    try:
+        return f"{head}\r\n".encode()
+    except UnicodeEncodeError:  # Without its cause, which has all the headers in it.
+        raise FSError("a header is no text that Unicode has; Swift was sent nothing") from None
 
 
 def request_headers(headers: Mapping[str, object]) -> dict[str, object]:
@@ -95,18 +103,19 @@ def request_headers(headers: Mapping[str, object]) -> dict[str, object]:
     :raises FSError: a name would break its line.
     """
     return {
-        _tokens.get(name) or _learn(name): value.decode() if type(value) is bytes else value
+        _sent.get(name) or _learn(name): value.decode() if type(value) is bytes else value
         for name, value in headers.items()
         if value is not None
     }
 
 
 def _learn(name: str) -> str:
-    if not _TOKEN.fullmatch(name):
+    if not _NAME.fullmatch(name):
         raise FSError(f"{name!r} is no name of a header; Swift was sent nothing")
-    if len(_tokens) < _MOST_NAMES:
-        _tokens[name] = name.lower()
-    return name.lower()
+    lower = name.translate(_LOWER)
+    if len(_sent) < _MOST_NAMES:
+        _sent[name] = lower
+    return lower
 
 
 def parse_head(data: bytes) -> Head:
@@ -143,7 +152,7 @@ def _fields(lines: list[str]) -> dict[str, str]:
     headers: dict[str, str] = {}
     for line in lines:
         value = line.find(":") + 1
-        name = _names.get(line[:value]) or _lower(line, value)
+        name = _received.get(line[:value]) or _lower(line, value)
         if name in headers:
             headers[name] = f"{headers[name]}, {line[value:].strip(_BLANKS)}"
         else:
@@ -153,11 +162,11 @@ def _fields(lines: list[str]) -> dict[str, str]:
 
 def _lower(line: str, value: int) -> str:
     """Return the name of a header in lower case, from a line and where its value begins."""
-    if not value or not _TOKEN.fullmatch(line, 0, value - 1):
+    if not value or not _NAME.fullmatch(line, 0, value - 1):
         raise Malformed(f"the answer has {line[:40]!r} for a header")
-    name = line[: value - 1].lower()
-    if len(_names) < _MOST_NAMES:
-        _names[line[:value]] = name
+    name = line[: value - 1].translate(_LOWER)
+    if len(_received) < _MOST_NAMES:
+        _received[line[:value]] = name
     return name
 
 

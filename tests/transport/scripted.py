@@ -6,7 +6,7 @@ import socket
 import ssl
 import struct
 from contextlib import suppress
-from threading import Thread
+from threading import Semaphore, Thread
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -140,6 +140,7 @@ class Scripted:
         self.connections = 0
         self._heads: list[bytes] = []
         self._contents: list[bytes] = []
+        self._closed = Semaphore(0)
         self._error: BaseException | None = None
         self._thread = Thread(target=self._run, daemon=True)
 
@@ -154,10 +155,15 @@ class Scripted:
                     script(Caller(raw, self._heads, self._contents))
                     _take_leave(raw)
             except OSError:
-                continue  # The client has had enough before the script's end.
+                pass  # The client has had enough before the script's end.
             except BaseException as error:
                 self._error = error
                 return
+            self._closed.release()
+
+    def wait_until_closed(self) -> None:
+        """Wait until the next connection, in their order, is closed."""
+        assert self._closed.acquire(timeout=PATIENCE)
 
     def _secured(self, plain: socket.socket) -> socket.socket:
         if self._tls is None:
