@@ -291,14 +291,17 @@ class Container:
         def send(connection: Connection) -> dict[str, str]:
             if content.size is None and not is_native(connection):
                 self._knock(connection, name, fields)
-            connection.put_object(
-                self.name,
-                name,
-                content.body(),
-                content_length=content.size,
-                etag=content.etag,
-                headers=fields,
-            )
+            try:
+                connection.put_object(
+                    self.name,
+                    name,
+                    content.body(),
+                    content_length=content.size,
+                    etag=content.etag,
+                    headers=fields,
+                )
+            finally:
+                content.settle()
             return last_headers(connection)
 
         try:

@@ -90,6 +90,9 @@ class Content(Protocol):
     def is_whole(self) -> bool:
         """Tell whether ``body`` can still be called (again)."""
 
+    def settle(self) -> None:
+        """Leave the caller's source alone: nothing reads it after this."""
+
 
 class SourceFailed(Exception):
     """Carries what the caller's source raised, past everything that handles errors of a network."""
@@ -157,7 +160,14 @@ def whole(content: Content) -> bytes:
         raise failed.error from failed.error.__cause__
 
 
-class Held:
+class _Alone:
+    """Content whose source nobody reads but who sends it."""
+
+    def settle(self) -> None:
+        """Do nothing: nobody does."""
+
+
+class Held(_Alone):
     """Content in memory."""
 
     def __init__(self, data: bytes) -> None:
@@ -174,7 +184,7 @@ class Held:
         return True
 
 
-class _Reread:
+class _Reread(_Alone):
     """A seekable file, hashed from its position, that stays its caller's to close."""
 
     def __init__(self, file: Seekable, start: int, head: bytes, source: _Source) -> None:
@@ -215,8 +225,6 @@ class _File:
         """Go back to the position where the content began."""
         size = self.size or 0
         with _carrying():
-            if self._ahead is not None:
-                self._ahead.settle()
             self._file.seek(self._start)
         self._ahead = _Ahead(self._file, size)
         return _FileBody(self._ahead.read, size)
@@ -224,6 +232,11 @@ class _File:
     def is_whole(self) -> bool:
         """Return True: the file can be read again."""
         return True
+
+    def settle(self) -> None:
+        """Wait until nobody reads ahead."""
+        if self._ahead is not None:
+            self._ahead.settle()
 
 
 class _Ahead:
@@ -298,7 +311,7 @@ class _FileBody:
         return block
 
 
-class _Passing:
+class _Passing(_Alone):
     """A stream or an iterable that can be read only once."""
 
     def __init__(self, head: bytes, source: _Source) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import random
+import tempfile
 import warnings
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,13 +17,14 @@ from . import here
 from .swift import POOL_SIZE, Sockets, assert_all_is_back, new_storage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from flask_fs_swift import Storage
 
 PREPARED = 20
 DROPPERS = 50
 DROPS_EACH = 10
+LARGE_TICKS = 3
 
 
 class Work:
@@ -155,3 +158,37 @@ def prepare(files: Storage, count: int, size: Callable[[], int]) -> dict[str, by
     # The socket of the authentication is no connection of the pool's.
     gc.collect()
     return contents
+
+
+def others_run_while_large_content_moves() -> None:
+    files, pool = new_storage()
+    content = random.randbytes(24 * 1024 * 1024)
+    done: list[bool] = []
+    ticks: list[bool] = []
+
+    def tick() -> None:
+        while not done:
+            ticks.append(True)
+            here.nap()
+
+    def move() -> None:
+        try:
+            with tempfile.TemporaryFile() as file:
+                file.write(content)
+                file.seek(0)
+                for kind in (file, io.BytesIO(content), pieces(content), content):
+                    before = len(ticks)
+                    files.write("large", kind, overwrite=True)
+                    written = len(ticks)
+                    assert files.read("large") == content
+                    assert written - before >= LARGE_TICKS, (kind, written - before)
+                    assert len(ticks) > written, (kind, "read")
+        finally:
+            done.append(True)
+
+    here.at_once([move, tick])
+    assert_all_is_back(pool)
+
+
+def pieces(content: bytes) -> Iterator[bytes]:
+    return (content[at : at + 100_000] for at in range(0, len(content), 100_000))

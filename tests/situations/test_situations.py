@@ -76,6 +76,11 @@ def test_others_run_while_one_waits_for_a_slot(run: Run, situation: str) -> None
 
 
 @in_every_situation
+def test_others_run_while_large_content_moves(run: Run, situation: str) -> None:
+    run(situation, "load", "others_run_while_large_content_moves")
+
+
+@in_every_situation
 def test_an_error_that_is_kept_keeps_no_socket(run: Run, situation: str) -> None:
     run(situation, "load", "an_error_that_is_kept_keeps_no_socket")
 

@@ -1,0 +1,241 @@
+"""Hashing and reading beside the caller: right, in order, and while greenlets run."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import random
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from situations.hubs import below_a_hub, everywhere
+
+from flask_fs_swift import StreamBroken
+from flask_fs_swift.concurrency import breathe, call_beside, start_beside
+from flask_fs_swift.content import BLOCK, HELD, SourceFailed, take, whole
+from flask_fs_swift.hashing import MD5, WORTH_IT, FileMD5, md5_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from situations.hubs import RunIn
+
+    from flask_fs_swift.content import Content
+
+SIZES = [0, 1, WORTH_IT - 1, WORTH_IT, WORTH_IT + 1, BLOCK, 3 * BLOCK + 7]
+
+
+def noise(size: int) -> bytes:
+    return random.Random(size).randbytes(size)
+
+
+def plain(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+@everywhere
+@pytest.mark.parametrize("size", SIZES)
+def test_the_md5_is_the_md5(run_in: RunIn, size: int) -> None:
+    content = noise(size)
+    assert run_in(lambda: md5_of(content)) == plain(content)
+
+
+@everywhere
+@pytest.mark.parametrize("overlapping", [False, True])
+def test_blocks_are_hashed_in_their_order(run_in: RunIn, overlapping: bool) -> None:
+    content = noise(6 * BLOCK)
+    sizes = [1, WORTH_IT, 5, BLOCK, BLOCK, WORTH_IT - 1, 0, 2 * BLOCK]
+
+    def run() -> tuple[str, str]:
+        digest = MD5(overlapping=overlapping)
+        at = 0
+        for size in sizes:
+            digest.update(memoryview(content)[at : at + size])
+            at += size
+        return digest.hexdigest(), plain(content[:at])
+
+    ours, right = run_in(run)
+    assert ours == right
+
+
+@everywhere
+@pytest.mark.parametrize("size", [0, 1, BLOCK, 8 * BLOCK, 8 * BLOCK + 1, 20 * BLOCK])
+def test_a_file_is_hashed_from_its_position(run_in: RunIn, size: int) -> None:
+    content = noise(size)
+
+    def run() -> tuple[str, int]:
+        file = io.BytesIO(b"before" + content)
+        file.seek(6)
+        digest = FileMD5(file.readinto)
+        while digest.more():
+            pass
+        return digest.hexdigest(), digest.size
+
+    assert run_in(run) == (plain(content), size)
+
+
+@everywhere
+def test_what_fails_beside_is_raised_to_who_waits(run_in: RunIn) -> None:
+    def fail(reason: str) -> None:
+        raise RuntimeError(reason)
+
+    def run() -> None:
+        started = start_beside(fail, "started")
+        with pytest.raises(RuntimeError, match="started"):
+            started()
+        with pytest.raises(RuntimeError, match="called"):
+            call_beside(fail, "called")
+
+    run_in(run)
+
+
+def ticks_during(task: Callable[[], object]) -> int:
+    """Run a task below a hub; return how often another greenlet ran meanwhile."""
+    import gevent
+
+    ticks = 0
+    done = False
+
+    def tick() -> None:
+        nonlocal ticks
+        while not done:
+            ticks += 1
+            gevent.sleep(0.0005)
+
+    def run() -> int:
+        nonlocal done
+        ticker = gevent.spawn(tick)
+        gevent.sleep(0.001)
+        before = ticks
+        task()
+        counted = ticks - before
+        done = True
+        ticker.join()
+        return counted
+
+    return below_a_hub(run)
+
+
+def blocks_of(content: Content) -> Iterator[bytes | memoryview]:
+    """Yield a content's body as its sender takes it."""
+    body = content.body()
+    if isinstance(body, Iterator):
+        yield from body
+    elif not isinstance(body, bytes):
+        while block := body.read(BLOCK):
+            yield block
+
+
+def file_of(folder: Path, content: bytes) -> Path:
+    file = folder / "content"
+    file.write_bytes(content)
+    return file
+
+
+def test_greenlets_run_while_content_is_hashed(tmp_path: Path) -> None:
+    content = noise(32 * BLOCK)
+    path = file_of(tmp_path, content)
+
+    def hash_a_file() -> None:
+        with path.open("rb") as file:
+            assert take(file, filename="a").etag == plain_etag
+
+    def hash_what_passes() -> None:
+        blocks = (content[at : at + BLOCK] for at in range(0, len(content), BLOCK))
+        taken = take(blocks, filename="a")
+        list(blocks_of(taken))
+        assert taken.etag == plain_etag
+
+    plain_etag = plain(content)
+    # One for each piece of work, at the least: 8 MiB of a file, 1 MiB of anything else.
+    assert ticks_during(hash_a_file) >= 4
+    assert ticks_during(lambda: md5_of(content)) >= 16
+    assert ticks_during(lambda: take(UnknownFile(content), filename="a")) >= 16
+    assert ticks_during(hash_what_passes) >= 16
+
+
+class UnknownFile(io.BytesIO):
+    """A file that is none of the system: only its caller's thread may read it."""
+
+
+def test_breathing_lets_greenlets_run_and_needs_no_hub() -> None:
+    def breathe_often() -> None:
+        for _ in range(1000):
+            breathe()
+
+    assert ticks_during(breathe_often) >= 1
+    breathe_often()
+
+
+# Reading ahead.
+
+
+@everywhere
+@pytest.mark.parametrize("size", [HELD + 1, HELD + BLOCK, 2 * HELD + 1])
+@pytest.mark.parametrize("step", [BLOCK, 2 * BLOCK, 1000])
+def test_a_file_is_sent_as_it_is_as_often_as_needed(
+    run_in: RunIn, tmp_path: Path, size: int, step: int
+) -> None:
+    content = noise(size)
+    path = file_of(tmp_path, b"before" + content + b"after")
+
+    def run() -> None:
+        with path.open("rb") as file:
+            file.seek(6)
+            path.write_bytes(b"before" + content)  # What is behind the file's end is no content.
+            taken = take(file, filename="a")
+            for _ in range(2):
+                sent = io.BytesIO()
+                body = taken.body()
+                assert not isinstance(body, (bytes, Iterator))
+                while block := body.read(step):
+                    sent.write(block)
+                taken.settle()
+                assert sent.getvalue() == content
+
+    run_in(run)
+
+
+@everywhere
+def test_a_file_that_is_settled_is_its_callers_again(run_in: RunIn, tmp_path: Path) -> None:
+    content = noise(HELD + 3 * BLOCK)
+    path = file_of(tmp_path, content)
+
+    def run() -> None:
+        for _ in range(20):
+            with path.open("rb") as file:
+                taken = take(file, filename="a")
+                assert next(blocks_of(taken)) == content[:BLOCK]
+                taken.settle()
+                for at in (0, 5 * BLOCK, BLOCK):
+                    file.seek(at)
+                    assert file.read(10) == content[at : at + 10]
+
+    run_in(run)
+
+
+@everywhere
+def test_a_file_that_becomes_shorter_is_noticed(run_in: RunIn, tmp_path: Path) -> None:
+    path = file_of(tmp_path, noise(HELD + 3 * BLOCK))
+
+    def run() -> SourceFailed:
+        with path.open("rb") as file:
+            taken = take(file, filename="a")
+            path.write_bytes(b"short")
+            file.seek(0)
+            with pytest.raises(SourceFailed) as raised:
+                list(blocks_of(taken))
+            return raised.value
+
+    failed = run_in(run)
+    assert isinstance(failed.error, StreamBroken)
+    assert failed.error.expected == HELD + 3 * BLOCK
+
+
+@pytest.mark.parametrize("size", [1, HELD, HELD + 1])
+def test_content_can_be_had_as_a_whole(tmp_path: Path, size: int) -> None:
+    content = noise(size)
+    with file_of(tmp_path, content).open("rb") as file:
+        assert whole(take(file, filename="a")) == content
