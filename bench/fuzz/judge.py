@@ -225,15 +225,16 @@ def _wrongs_of_sent(question: Question, request: Request) -> Iterator[tuple[str,
     for name in given.keys() | request.headers.keys() - OWN_HEADERS:
         if given.get(name) != request.headers.get(name):
             yield "other headers sent", f"{name!r}: {request.headers.get(name)!r}"
-    if request.is_whole and request.content != question.content:
+    same = request.content == question.content or _breaks_its_promise(question)
+    if request.is_whole and not same:
         yield "other content sent", f"{request.content[:200]!r}"
 
 
 def _given(question: Question) -> dict[bytes, bytes]:
-    """Return the headers that the borrower gave, as they must arrive."""
+    """Return the headers that the borrower gave and has a say in, as they must arrive."""
     given = {}
     for name, value in question.headers.items():
-        if value is not None and name.lower() != "accept-encoding":
+        if value is not None and name.lower() not in {"accept-encoding", "host"}:
             data = value if isinstance(value, bytes) else str(value).encode(errors="replace")
             given[name.encode(errors="replace").lower()] = data.strip(b" \t")
     return given

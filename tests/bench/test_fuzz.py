@@ -60,7 +60,7 @@ WRONGS = {
     "too many interim answers",
     "unknown coding",
 }
-#: What the transport is known to do. Nothing else may be found.
+#: What the transport is known to do. Nothing else may be found; what is mended is taken out.
 OPEN = {
     "accepted: no trailer",
     "accepted: unknown coding",
