@@ -43,6 +43,7 @@ BARS = (
     Bar("memory-list", "added", 1.5),
     Bar("tls", "CPU", 2.0),
     Bar("import", "import", 70.0),
+    Bar("pool", "CPU", 1.0),
 )
 
 

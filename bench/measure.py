@@ -103,7 +103,7 @@ def machine() -> dict[str, str]:
     return {
         "CPU": _cpu_model(),
         "cores": str(len(busy_and_total())),
-        "kernel": f"{platform.system()} {platform.release()}",
+        "kernel": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])}",
         "revision": _revision(),
         "Python": f"{platform.python_implementation()} {platform.python_version()}",
     }

@@ -166,7 +166,8 @@ def _explained(url: str, error: Exception) -> Exception:
 
 
 def _token(url: str, value: str, life: float | None) -> Token:
-    return Token(url, value, None if life is None else time.time() + life)
+    # A slash at the end would be another path: swiftclient removes it for some verbs only.
+    return Token(url.rstrip("/"), value, None if life is None else time.time() + life)
 
 
 def _life(access: AccessInfo) -> float | None:

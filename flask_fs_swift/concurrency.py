@@ -23,11 +23,13 @@ import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import _thread
     from collections.abc import Callable
+    from concurrent.futures import Future
 
     from gevent.hub import Hub
 
@@ -77,24 +79,65 @@ def breathe() -> None:
             hub.wait(timer)
 
 
-def call_beside(function: Callable[[T], R], argument: T) -> R:
-    """Call a function, below a hub in a real thread while other greenlets run."""
-    return start_beside(function, argument)() if below_hub() else function(argument)
+class Beside(Generic[R]):
+    """A call of a function in a real thread, beside its caller.
 
-
-def start_beside(function: Callable[[T], R], argument: T) -> Callable[[], R]:
-    """Call a function in a real thread; return what waits for it, and raises what it raised.
-
-    It must neither wait for anything nor touch what is gevent's.
+    It may wait for a disk and for nothing else. Few run at once: 10 per hub, among them
+    the hub's look-ups of host names; one per processor, but at least 4, where there is no hub.
     """
-    hub = _running_hub()
-    if hub is not None:
-        waiting: Any = hub.threadpool.spawn(function, argument)
-        return waiting.get  # type: ignore[no-any-return]
-    if _is_patched():
-        result = function(argument)  # Threads are greenlets, and there is no hub to run them.
-        return lambda: result
-    return _helpers.executor().submit(function, argument).result
+
+    def __init__(self, function: Callable[[T], R], argument: T) -> None:
+        self._call: Callable[[], R] = partial(function, argument)
+        # What it returned, or raised, once it has ended.
+        self._outcome: Callable[[], R] = _has_not_ended
+        self._has_ended = False
+        self._wait = self._start()
+
+    def result(self) -> R:
+        """Wait for its end; return what it returned, or raise what it raised.
+
+        If it is the wait that something raises in, the function still runs: see :meth:`join`.
+        """
+        self._wait()
+        return self._outcome()
+
+    def join(self) -> None:
+        """Wait for its end, once more where the wait is interrupted; then raise what did that."""
+        try:
+            self._wait()
+        except BaseException:
+            if not self._has_ended:
+                self._wait()
+            raise
+
+    def _start(self) -> Callable[[], object]:
+        hub = _running_hub()
+        if hub is not None:
+            waiting: Any = hub.threadpool.spawn(self._run)
+            return waiting.get  # type: ignore[no-any-return]
+        # Where threads are greenlets and there is no hub, nobody would run it.
+        started = None if _is_patched() else _helpers.submit(self._run)
+        if started is None:
+            self._run()
+            return lambda: None
+        return started.result
+
+    def _run(self) -> None:
+        try:
+            value = self._call()
+        except BaseException as error:  # noqa: BLE001 - raised by result()
+            self._outcome = partial(_raise, error)
+        else:
+            self._outcome = lambda: value
+        self._has_ended = True
+
+
+def _has_not_ended() -> NoReturn:
+    raise AssertionError("a function was asked for its result before its end")
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
 
 
 def socket_home() -> object:
@@ -243,25 +286,31 @@ class Deadline:
         return max(self._end - time.monotonic(), 0.0)
 
 
-_forgetting: weakref.WeakSet[Any] = weakref.WeakSet()
-
-
 class _Helpers:
-    """The threads of :func:`start_beside`. They live as long as the process; a fork has none."""
+    """The threads of :class:`Beside`. They live as long as the process; a fork has none."""
 
     def __init__(self) -> None:
         self.after_fork()
         forget_after_fork(self)
 
     def after_fork(self) -> None:
+        # Guards the executor's creation.
         self._lock = _native_lock()
         self._executor: ThreadPoolExecutor | None = None
 
-    def executor(self) -> ThreadPoolExecutor:
+    def submit(self, function: Callable[[], None]) -> Future[None] | None:
+        """Start a function; None where the program is ending, and no thread starts any more."""
         with self._lock:
             if self._executor is None:
-                self._executor = ThreadPoolExecutor(os.cpu_count(), "flask-fs-swift")
-            return self._executor
+                self._executor = ThreadPoolExecutor(max(4, os.cpu_count() or 1), "flask-fs-swift")
+        try:
+            return self._executor.submit(function)
+        except RuntimeError:
+            return None
+
+
+# Who wants to hear of a fork. Added to by any thread; read in a child, which has only one.
+_forgetting: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def forget_after_fork(owner: Any) -> None:

@@ -6,7 +6,7 @@ import io
 import json
 import re
 from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlparse
 
@@ -15,7 +15,7 @@ from requests.utils import get_environ_proxies, select_proxy
 from swiftclient import ClientException
 from swiftclient.client import HTTPConnection, _ObjectBody, http_log, resp_header_dict
 
-from .http1 import BLOCK
+from .blocks import BLOCK
 from .tls import context_for
 from .transport import Transport
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from .config import Credentials, LoginSettings
 
-    _Http: TypeAlias = Transport | HTTPConnection
+    _Speaker: TypeAlias = Transport | HTTPConnection
 
 
 # Names that quoting does not change, which takes four times as long to find out by itself.
@@ -58,13 +58,13 @@ class SwiftConnection(swiftclient.Connection):
         super().__init__(retries=0, timeout=settings.timeout)
         self._settings = settings
 
-    def http_connection(self, url: str | None = None) -> tuple[ParseResult, _Http]:
+    def http_connection(self, url: str | None = None) -> tuple[ParseResult, _Speaker]:
         """Return the address of Swift, and what speaks HTTP to it."""
         address = url or self.url or ""
         credentials = self._settings.credentials
         proxy = credentials.proxy or select_proxy(address, get_environ_proxies(address))
         if proxy is None and self._settings.transport == "native":
-            tls = context_for(credentials) if address.startswith("https:") else None
+            tls = partial(context_for, credentials)
             return urlparse(address), Transport(address, tls=tls, timeout=self._settings.timeout)
         return over_requests(address, credentials, self._settings.timeout)
 
@@ -133,6 +133,7 @@ class SwiftConnection(swiftclient.Connection):
         **others: Any,
     ) -> str:
         """Store an object; return its ETag."""
+        self._http()
         if isinstance(contents, bytes) and len(contents) > BLOCK and not is_native(self):
             # requests sends bytes in one go, and one time-out would be for all of them.
             contents = io.BytesIO(contents)
@@ -153,7 +154,7 @@ class SwiftConnection(swiftclient.Connection):
         answer.read()
         return (answer.getheader("etag") or "").strip('"')
 
-    def _speaker(self) -> tuple[ParseResult, _Http]:
+    def _http(self) -> tuple[ParseResult, _Speaker]:
         if self.http_conn is None:
             self.http_conn = self.http_connection()
         return self.http_conn
@@ -171,7 +172,7 @@ class SwiftConnection(swiftclient.Connection):
 
         :raises ClientException: as swiftclient's own verbs.
         """
-        base, http = self._speaker()
+        base, http = self._http()
         url = f"{base.path}/{_quoted(container)}"
         if obj is not None:
             url = f"{url}/{obj if _PLAIN.fullmatch(obj) else quote(obj)}"

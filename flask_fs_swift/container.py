@@ -301,7 +301,7 @@ class Container:
                     headers=fields,
                 )
             finally:
-                content.settle()
+                content.release()
             return last_headers(connection)
 
         try:

@@ -27,7 +27,8 @@ from contextlib import contextmanager
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard, cast
 
-from .concurrency import start_beside
+from .blocks import BLOCK, Block, Readable, blocks_of, is_readable
+from .concurrency import Beside
 from .errors import FileTooLarge, StreamBroken
 from .hashing import MD5, FileMD5, md5_of
 
@@ -36,17 +37,6 @@ if TYPE_CHECKING:
 
 #: Bytes read before sending; more can no longer be held in memory.
 HELD = 4 * 1024 * 1024
-#: Bytes per read of the caller's file.
-BLOCK = 1024 * 1024
-#: What is sent at a time.
-Block: TypeAlias = "bytes | memoryview"
-
-
-class Readable(Protocol):
-    """What can be read: a binary file, a pipe, a request's stream."""
-
-    def read(self, size: int = ..., /) -> bytes:
-        """Return at most so many bytes; none at the end."""
 
 
 class Seekable(Readable, Protocol):
@@ -90,8 +80,8 @@ class Content(Protocol):
     def is_whole(self) -> bool:
         """Tell whether ``body`` can still be called (again)."""
 
-    def settle(self) -> None:
-        """Leave the caller's source alone: nothing reads it after this."""
+    def release(self) -> None:
+        """Leave the caller's source alone: nobody reads it after this."""
 
 
 class SourceFailed(Exception):
@@ -154,20 +144,22 @@ def whole(content: Content) -> bytes:
         body = content.body()
         if isinstance(body, bytes):
             return body
-        blocks = body if isinstance(body, Iterator) else _blocks_of(body)
+        blocks = body if isinstance(body, Iterator) else blocks_of(body)
         return b"".join(map(bytes, blocks))
     except SourceFailed as failed:
         raise failed.error from failed.error.__cause__
+    finally:
+        content.release()
 
 
-class _Alone:
+class _NotReadAhead:
     """Content whose source nobody reads but who sends it."""
 
-    def settle(self) -> None:
-        """Do nothing: nobody does."""
+    def release(self) -> None:
+        """Do nothing: nobody reads it now."""
 
 
-class Held(_Alone):
+class Held(_NotReadAhead):
     """Content in memory."""
 
     def __init__(self, data: bytes) -> None:
@@ -184,7 +176,7 @@ class Held(_Alone):
         return True
 
 
-class _Reread(_Alone):
+class _Reread(_NotReadAhead):
     """A seekable file, hashed from its position, that stays its caller's to close."""
 
     def __init__(self, file: Seekable, start: int, head: bytes, source: _Source) -> None:
@@ -233,16 +225,16 @@ class _File:
         """Return True: the file can be read again."""
         return True
 
-    def settle(self) -> None:
+    def release(self) -> None:
         """Wait until nobody reads ahead."""
         if self._ahead is not None:
-            self._ahead.settle()
+            self._ahead.join()
 
 
 class _Ahead:
     """Reads a file of the system one block ahead, in a real thread.
 
-    A block is good until the next is asked for.
+    What it returns is good until the next is asked for.
 
     :param size: bytes that it may take from the file.
     """
@@ -251,41 +243,47 @@ class _Ahead:
         self._file = file
         self._left = size
         self._rooms = [memoryview(bytearray(min(BLOCK, size))) for _ in range(2)]
-        # The block that is being read, and what waits for the count of its bytes.
-        self._next: tuple[memoryview, Callable[[], int]] | None = None
+        # What was read and not asked for yet; and the room that is being filled, by whom.
+        self._rest = memoryview(b"")
+        self._next: tuple[memoryview, Beside[int]] | None = None
 
     def read(self, size: int) -> Block:
-        """Return the next bytes, and begin to read more.
+        """Return at most ``size`` of the next bytes, and begin to read more.
 
-        :param size: the same each time, but for the last; few bytes are read alone.
+        As long as few are asked for, nobody reads ahead.
         """
-        if self._next is None and size < BLOCK:
-            return self._file.read(size)
-        if self._next is None:
-            self._begin()
-        block = self._finish()
-        if self._left and block:
-            self._begin()
-        return block
+        if not self._rest and self._next is None and size < BLOCK:
+            block = self._file.read(min(size, self._left))
+            self._left -= len(block)
+            return block
+        if not self._rest:
+            self._rest = self._finish()
+            if self._rest:
+                self._begin()
+        wanted, self._rest = self._rest[:size], self._rest[size:]
+        return wanted
 
-    def settle(self) -> None:
-        """Leave the file alone: wait for what is being read of it."""
-        try:
-            self._finish()
-        except OSError:
-            return  # Whoever reads the file next hears of it.
+    def join(self) -> None:
+        """Wait until the file is left alone."""
+        if self._next is not None:
+            self._next[1].join()
 
     def _begin(self) -> None:
         self._rooms.reverse()
         room = self._rooms[0][: self._left]
-        self._left -= len(room)
-        self._next = room, start_beside(self._file.readinto, room)
+        if room:
+            self._left -= len(room)
+            self._next = room, Beside(self._file.readinto, room)
 
     def _finish(self) -> memoryview:
         if self._next is None:
+            self._begin()
+        if self._next is None:
             return memoryview(b"")
-        (room, wait), self._next = self._next, None
-        return room[: wait()]
+        room, reading = self._next
+        count = reading.result()
+        self._next = None  # Not before: if the wait was interrupted, it is still being read.
+        return room[:count]
 
 
 class _FileBody:
@@ -311,7 +309,7 @@ class _FileBody:
         return block
 
 
-class _Passing(_Alone):
+class _Passing(_NotReadAhead):
     """A stream or an iterable that can be read only once."""
 
     def __init__(self, head: bytes, source: _Source) -> None:
@@ -403,13 +401,8 @@ class _Source:
         return gathered.getvalue()
 
 
-def _blocks_of(file: _FileBody) -> Iterator[Block]:
-    while block := file.read(BLOCK):
-        yield block
-
-
 def _reader(raw: object) -> Callable[[], bytes]:
-    if _is_readable(raw):
+    if is_readable(raw):
         return lambda: _checked(raw.read(BLOCK))
     if isinstance(raw, Iterable):
         blocks = iter(raw)
@@ -429,16 +422,10 @@ def _checked(block: object) -> bytes:
     raise TypeError(f"content must give bytes, not {type(block)}: open files with 'rb'")
 
 
-def _is_readable(raw: object) -> TypeGuard[Readable]:
-    # Asked of the object and not of its class: uploads and temporary files pass on what
-    # they are asked to the file inside them.
-    return callable(getattr(raw, "read", None))
-
-
 def _is_seekable(raw: object) -> TypeGuard[Seekable]:
     """Tell whether a file can return to where it stands."""
     try:
         raw.seek(raw.tell())  # type: ignore[attr-defined]
     except (AttributeError, OSError, ValueError):
         return False  # Pipes, sockets and streams say in these ways that they cannot.
-    return _is_readable(raw)
+    return is_readable(raw)

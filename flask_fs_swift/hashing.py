@@ -12,15 +12,18 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from .concurrency import below_hub, call_beside, start_beside
+from .blocks import BLOCK
+from .concurrency import Beside, below_hub
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 #: Bytes from which a block is worth a hand-over.
 WORTH_IT = 256 * 1024
-#: Bytes per hand-over where all of the content is there: what hashes in 1 to 2 ms.
-BLOCK = 1024 * 1024
+#: Bytes of a file that are read and hashed before the processor's cache forgets them.
+PIECE = 256 * 1024
+#: Bytes of a file per hand-over: its thread needs nobody in between.
+STRETCH = 8 * BLOCK
 
 
 class MD5:
@@ -35,25 +38,25 @@ class MD5:
     def __init__(self, *, overlapping: bool = False) -> None:
         self._digest = hashlib.md5(usedforsecurity=False)
         self._overlapping = overlapping
-        self._wait: Callable[[], object] | None = None
+        self._running: Beside[None] | None = None
 
     def update(self, block: bytes | memoryview) -> None:
         """Add a block; it may be hashed later than this returns."""
-        self.settle()
+        self.join()
         if len(block) >= WORTH_IT and (self._overlapping or below_hub()):
-            self._wait = start_beside(self._digest.update, block)
+            self._running = Beside(self._digest.update, block)
         else:
             self._digest.update(block)
 
-    def settle(self) -> None:
+    def join(self) -> None:
         """Wait until every block is hashed."""
-        wait, self._wait = self._wait, None
-        if wait is not None:
-            wait()
+        running, self._running = self._running, None
+        if running is not None:
+            running.result()
 
     def hexdigest(self) -> str:
         """Return the MD5 of all blocks, in hexadecimal digits."""
-        self.settle()
+        self.join()
         return self._digest.hexdigest()
 
 
@@ -66,16 +69,29 @@ class FileMD5:
     def __init__(self, readinto: Callable[[memoryview], int]) -> None:
         self._readinto = readinto
         self._digest = hashlib.md5(usedforsecurity=False)
-        self._room = memoryview(bytearray(WORTH_IT))
+        self._room = memoryview(bytearray(PIECE))
+        self._stopped = False
         #: Bytes so far.
         self.size = 0
 
     def more(self) -> bool:
-        """Hash the next 8 MiB; tell whether there may be more after them."""
-        return call_beside(self._hash_up_to, self.size + 8 * BLOCK)
+        """Hash the next 8 MiB; tell whether there may be more after them.
+
+        Whatever interrupts this, nobody reads the file afterwards.
+        """
+        end = self.size + STRETCH
+        if not below_hub():
+            return self._hash_up_to(end)
+        running = Beside(self._hash_up_to, end)
+        try:
+            return running.result()
+        except BaseException:
+            self._stopped = True
+            running.join()
+            raise
 
     def _hash_up_to(self, end: int) -> bool:
-        while self.size < end:
+        while self.size < end and not self._stopped:
             count = self._readinto(self._room)
             if not count:
                 return False

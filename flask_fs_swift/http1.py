@@ -11,49 +11,41 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from string import ascii_lowercase, ascii_uppercase
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
+from .blocks import BLOCK, Block, Readable, blocks_of, is_readable
 from .errors import FSError, StreamBroken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from typing_extensions import TypeIs
-
-
-class _Readable(Protocol):
-    def read(self, size: int, /) -> Block:
-        """Return at most so many bytes; none at the end."""
-
-
 #: What swiftclient's verbs send.
-SentContent: TypeAlias = "bytes | _Readable | Iterable[Block] | None"
-#: What is sent at a time.
-Block: TypeAlias = "bytes | memoryview"
+SentContent: TypeAlias = "bytes | Readable | Iterable[Block] | None"
 
-#: Bytes per read of content and per write to a socket.
-BLOCK = 1024 * 1024
 #: Bytes of a status line and headers. Swift sends up to 90 metadata of 4,096 bytes in all.
 LONGEST_HEAD = 64 * 1024
 #: Bytes of the line before a chunk, extensions included.
 LONGEST_CHUNK_LINE = 1024
 
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([^\0]*))?")
-# A token (RFC 9110, section 5.6.2), and what Swift has beside it: metadata whose names are
-# UTF-8.
+# A token (RFC 9110, section 5.6.2), or with letters beyond ASCII: Swift's metadata may have
+# names in UTF-8.
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z\x80-\U0010ffff]+")
 # Of these letters alone: there are others that become ASCII when they are made small.
 _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n\0]*)?")
+_TARGET = re.compile(r"[!-~]+")
+_DIGITS = re.compile(r"[0-9]{1,19}")
 
 _BLANKS = " \t"
 
-# Names that were found to be good, and their lower-case forms: of requests; and of
-# answers, with their colons. Anybody may add to them; strangers name headers, so neither
-# grows beyond a bound.
+# Names that were found to be good, and their lower-case forms: of requests; and of answers,
+# with their colons. Any thread may add to them; strangers name headers, so neither grows
+# beyond a bound, of so many names of so many characters.
 _sent: dict[str, str] = {}
 _received: dict[str, str] = {}
 _MOST_NAMES = 1024
+_LONGEST_NAME = 64
 
 
 class Malformed(ConnectionError):
@@ -81,18 +73,15 @@ def request_head(method: str, target: str, fixed: str, headers: Mapping[str, obj
 
     :param fixed: headers of every request, whole lines.
     :param headers: see :func:`request_headers`.
-    :raises FSError: a value or the target would break its line.
+    :raises FSError: something would break its line.
     """
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     head = f"{method} {target} HTTP/1.1\r\n{fixed}{lines}"
     ends = 1 + fixed.count("\n") + len(headers)
     whole = head.count("\r\n") == head.count("\n") == head.count("\r") == ends
-    if not whole or "\0" in head or " " in target or not target.isascii():
+    if not whole or "\0" in head or not _TARGET.fullmatch(target) or not method.isalpha():
         raise FSError("a name or a header would break its line; Swift was sent nothing")
-    try:
-        return f"{head}\r\n".encode()
-    except UnicodeEncodeError:  # Without its cause, which has all the headers in it.
-        raise FSError("a header is no text that Unicode has; Swift was sent nothing") from None
+    return f"{head}\r\n".encode()
 
 
 def request_headers(headers: Mapping[str, object]) -> dict[str, object]:
@@ -113,7 +102,7 @@ def _learn(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise FSError(f"{name!r} is no name of a header; Swift was sent nothing")
     lower = name.translate(_LOWER)
-    if len(_sent) < _MOST_NAMES:
+    if len(_sent) < _MOST_NAMES and len(name) <= _LONGEST_NAME:
         _sent[name] = lower
     return lower
 
@@ -135,8 +124,11 @@ def parse_head(data: bytes) -> Head:
     headers = _fields(lines)
     persists = minor == "1"
     if "connection" in headers:
-        options = [option.strip().lower() for option in headers["connection"].split(",")]
+        said = headers["connection"].translate(_LOWER).split(",")
+        options = [option.strip(_BLANKS) for option in said]
         persists = "close" not in options and (persists or "keep-alive" in options)
+    if minor == "0" and "transfer-encoding" in headers:
+        persists = False  # RFC 9112, section 6.1.
     return Head(status, reason, headers, may_persist=persists)
 
 
@@ -165,7 +157,7 @@ def _lower(line: str, value: int) -> str:
     if not value or not _NAME.fullmatch(line, 0, value - 1):
         raise Malformed(f"the answer has {line[:40]!r} for a header")
     name = line[: value - 1].translate(_LOWER)
-    if len(_received) < _MOST_NAMES:
+    if len(_received) < _MOST_NAMES and value <= _LONGEST_NAME:
         _received[line[:value]] = name
     return name
 
@@ -180,7 +172,7 @@ def content_length(head: Head, method: str) -> int | None:
     length: int | None = None
     text = head.headers.get("content-length")
     if text is not None:
-        if not (text.isascii() and text.isdecimal() and len(text) < 20):
+        if not _DIGITS.fullmatch(text):
             raise Malformed(f"the answer has {text[:40]!r} for a length")
         length = int(text)
     if method == "HEAD" or head.status in {204, 304}:
@@ -197,7 +189,7 @@ def is_chunked(head: Head, length: int | None) -> bool:
     coding = head.headers.get("transfer-encoding")
     if coding is None:
         return False
-    if coding.lower() != "chunked":
+    if coding.translate(_LOWER) != "chunked":
         raise Malformed(f"the answer has the transfer encoding {coding[:40]!r}")
     if "content-length" in head.headers:
         raise Malformed("the answer has both a length and chunks")
@@ -215,12 +207,24 @@ def chunk_size(line: bytes) -> int:
     return int(found[1], 16)
 
 
+def check_trailer(line: bytes) -> None:
+    """Make sure that a line after the last chunk has the form of a header.
+
+    :raises Malformed: it has not; it may be the beginning of another answer.
+    """
+    name, colon, value = line.decode("latin-1").partition(":")
+    if not colon or not _NAME.fullmatch(name) or re.search("[\r\n\0]", value):
+        raise Malformed(f"the answer has {line[:40]!r} for a header after its chunks")
+
+
 def frame(method: str, content: SentContent, fields: dict[str, object]) -> int | None:
     """Say in the headers where the content ends; return its bytes, None if it is not known.
 
-    :raises FSError: the headers say something else.
+    :raises FSError: the headers say something else, or a length that is no number.
     """
     said = fields.get("content-length")
+    if said is not None and not _DIGITS.fullmatch(str(said)):
+        raise FSError(f"{said!r} is no length; Swift was sent nothing")
     size = None if said is None else int(str(said))
     if not content:
         actual: int | None = 0
@@ -237,24 +241,18 @@ def frame(method: str, content: SentContent, fields: dict[str, object]) -> int |
     return actual
 
 
-def blocks_of(content: SentContent, size: int | None) -> Iterator[Block]:
-    """Yield content of a known size in blocks, or of an unknown one in chunks."""
+def blocks_to_send(content: SentContent, size: int | None) -> Iterator[Block]:
+    """Yield content of a known size in blocks, or of an unknown one in chunks.
+
+    :raises FSError: it has more than ``size`` bytes, or fewer (:class:`StreamBroken`).
+    """
     if isinstance(content, bytes):
         view = memoryview(content)
         return (view[start : start + BLOCK] for start in range(0, len(view), BLOCK))
     blocks = (
-        _read(content) if _is_readable(content) else (block for block in content or () if block)
+        blocks_of(content) if is_readable(content) else (block for block in content or () if block)
     )
     return _chunked(blocks) if size is None else _measured(blocks, size)
-
-
-def _is_readable(content: SentContent) -> TypeIs[_Readable]:
-    return hasattr(content, "read")
-
-
-def _read(file: _Readable) -> Iterator[Block]:
-    while block := file.read(BLOCK):
-        yield block
 
 
 def _chunked(blocks: Iterable[Block]) -> Iterator[Block]:
@@ -272,7 +270,11 @@ def _measured(blocks: Iterable[Block], size: int) -> Iterator[Block]:
     for block in blocks:
         sent += len(block)
         if sent > size:
-            raise FSError(f"the content is longer than the {size} bytes that were promised")
+            # If so much was sent already, Swift has all that it waits for.
+            raise FSError(
+                f"the content is longer than the {size} bytes that were promised",
+                maybe_applied=True,
+            )
         yield block
     if sent < size:
         raise StreamBroken(

@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from werkzeug.datastructures import FileStorage
 
     from .backend import Backend
+    from .blocks import Readable
     from .config import StorageSettings
-    from .content import RawContent, Readable
+    from .content import RawContent
     from .events import EventHook
     from .objects import ObjectInfo
 

@@ -11,9 +11,10 @@ import io
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from .blocks import BLOCK
 from .concurrency import breathe
 from .errors import ETagMismatchError, StreamBroken
-from .hashing import BLOCK, MD5
+from .hashing import MD5
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -201,7 +202,7 @@ class ObjectStream:
                 hashed = filled
                 breathe()  # Sockets that are never empty never let other greenlets run.
         if self._digest is not None:
-            self._digest.settle()
+            self._digest.join()
         return filled
 
     def _receive_into(self, room: memoryview) -> int:

@@ -29,8 +29,6 @@ def context_for(credentials: Credentials) -> ssl.SSLContext:
 
     :raises OSError: a file cannot be read, or is not what it should be.
     """
-    if credentials.insecure:
-        logger.warning("INSECURE: whoever answers at the address of Swift is believed to be Swift")
     bundle = credentials.cacert or _from_environment() or certifi.where()
     # gevent's patching replaces the class; a context made before would block its hub.
     return _context(
@@ -57,6 +55,7 @@ def _context(
     context = kind(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if bundle is None:
+        logger.warning("INSECURE: whoever answers at the address of Swift is believed to be Swift")
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     elif Path(bundle[0]).is_dir():
@@ -64,5 +63,10 @@ def _context(
     else:
         context.load_verify_locations(cafile=bundle[0])
     if cert is not None:
-        context.load_cert_chain(cert[0], key[0] if key else None)
+        context.load_cert_chain(cert[0], key[0] if key else None, password=_no_pass_phrase)
     return context
+
+
+def _no_pass_phrase() -> str:
+    # Otherwise OpenSSL would ask for it on the terminal.
+    raise OSError("the key of CERT is encrypted; give one that is not")

@@ -22,13 +22,15 @@ from urllib.parse import urlsplit
 
 from requests.structures import CaseInsensitiveDict
 
+from .blocks import BLOCK
 from .concurrency import Deadline, breathe
+from .errors import FSError
 from .http1 import (
-    BLOCK,
     LONGEST_CHUNK_LINE,
     LONGEST_HEAD,
     Malformed,
-    blocks_of,
+    blocks_to_send,
+    check_trailer,
     chunk_size,
     content_length,
     frame,
@@ -41,9 +43,10 @@ from .wire import RECEIVE, Wire
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from .http1 import Block, Head, SentContent
+    from .blocks import Block
+    from .http1 import Head, SentContent
 
 #: Bytes of content that are sent with the head, in one packet or a few.
 WITH_HEAD = 64 * 1024
@@ -55,11 +58,28 @@ LONGEST_ERROR = 64 * 1024
 MOST_INTERIM = 16
 
 
-class Asked(NamedTuple):
+class RequestLine(NamedTuple):
     """What an answer is to."""
 
     method: str
     url: str
+
+
+class Patience:
+    """How long what has begun to come over a connection may take to have come."""
+
+    __slots__ = ("deadline", "timeout")
+
+    def __init__(self, timeout: float) -> None:
+        #: Seconds that each wait of the socket may last.
+        self.timeout = timeout
+        #: Of the call.
+        self.deadline: Deadline | None = None
+
+    def begin(self) -> Deadline:
+        """Return until when it must have come: the call's deadline, or ``timeout`` from now."""
+        left = self.deadline.remaining() if self.deadline is not None else 0.0
+        return Deadline(max(left, self.timeout))
 
 
 class NotConnected(ConnectionError):
@@ -69,22 +89,26 @@ class NotConnected(ConnectionError):
 class Transport:
     """One connection to one Swift. Belongs to one borrower at a time; it needs no lock.
 
-    :param tls: for an ``https`` address.
+    :param tls: returns whom to trust, for an ``https`` address; asked for each connection.
     :param timeout: seconds that a socket may wait; see :meth:`limit`.
     """
 
-    def __init__(self, url: str, *, tls: ssl.SSLContext | None, timeout: float) -> None:
-        parts = urlsplit(url)
-        self.origin = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        self._host = parts.hostname or ""
-        self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._tls = tls if parts.scheme == "https" else None
-        self._fixed = f"host: {parts.netloc.rpartition('@')[2]}\r\naccept-encoding: identity\r\n"
-        self._timeout = timeout
-        self._deadline: Deadline | None = None
+    def __init__(
+        self, url: str, *, tls: Callable[[], ssl.SSLContext] | None, timeout: float
+    ) -> None:
+        self._address = urlsplit(url)
+        netloc = self._address.netloc.rpartition("@")[2]
+        self._origin = f"{self._address.scheme}://{netloc}"
+        self._fixed = f"host: {netloc}\r\naccept-encoding: identity\r\n"
+        self._tls = tls if self._address.scheme == "https" else None
+        self._patience = Patience(timeout)
         self._wire: Wire | None = None
         self._expects = True  # Until the server is seen not to know 100-continue.
-        self._continued = False  # Whether it has said it to the last request.
+        # Of the last request: whether the server wanted its content, whether any of it was
+        # taken, and until when its head must come, once that is slow.
+        self._was_continued = False
+        self._was_taken = False
+        self._slow: Deadline | None = None
         #: The last answer.
         self.resp: Response | None = None
 
@@ -95,9 +119,10 @@ class Transport:
         :param deadline: of the call; an answer that begins in time may end ``timeout``
             after it.
         """
-        self._deadline = deadline
-        if timeout != self._timeout:
-            self._timeout = timeout
+        patience = self._patience
+        patience.deadline = deadline
+        if timeout != patience.timeout:
+            patience.timeout = timeout
             if self._wire is not None:
                 self._wire.wait_at_most(timeout)
 
@@ -111,27 +136,35 @@ class Transport:
     ) -> Response:
         """Send a request and read the head of its answer.
 
+        What the content raises while it is taken, this raises.
+
+        :raises FSError: it cannot be sent as it is: nothing was, unless ``maybe_applied``.
+        :raises StreamBroken: the content has fewer bytes than the headers promise.
         :raises NotConnected: nothing was sent.
         :raises OSError: the network failed, or the answer is none.
         """
-        fields = request_headers(headers or {})
-        fields.setdefault("user-agent", "flask-fs-swift")
-        # swiftclient asks for gzip, which requests decodes; we do not.
-        fields.pop("accept-encoding", None)
-        content = data.encode() if isinstance(data, str) else data
-        size = frame(method, content, fields)
-        expecting = self._expects and (size is None or size > BLOCK)
-        if expecting:
-            fields["expect"] = "100-continue"
-        head = request_head(method, full_path, self._fixed, fields)
         try:
-            self.resp = self._exchange(method, head, content, size, expecting=expecting)
-            self.resp.target = full_path
+            fields = request_headers(headers or {})
+            content = data.encode() if isinstance(data, str) else data
+            # Ours to say; and swiftclient asks for gzip, which requests decodes and we do not.
+            fields.pop("host", None)
+            fields.pop("accept-encoding", None)
+            fields.setdefault("user-agent", "flask-fs-swift")
+            size = frame(method, content, fields)
+            expecting = self._expects and (size is None or size > BLOCK)
+            if expecting:
+                fields["expect"] = "100-continue"
+            head = request_head(method, full_path, self._fixed, fields)
+        except ValueError:  # Without its cause, which may have all the headers in it.
+            raise FSError("a header has no text or no number; Swift was sent nothing") from None
+        try:
+            answer, wire = self._exchange(head, content, size, expecting=expecting)
+            self.resp = Response(wire, answer, method, self._origin, full_path, self._patience)
         except BaseException:
             self.close()
             raise
-        if expecting and self.resp.status == 417:  # RFC 9110, section 15.5.18.
-            self._expects = False
+        whole = isinstance(content, bytes) or not self._was_taken
+        if answer.status == 417 and expecting and whole:  # RFC 9110, section 15.5.18.
             return self.request(method, full_path, data, headers)
         return self.resp
 
@@ -142,7 +175,7 @@ class Transport:
         headers: Mapping[str, object] | None = None,
         files: None = None,  # noqa: ARG002
     ) -> Response:
-        """Send a PUT."""
+        """Send a PUT. Raises as :meth:`request`."""
         return self.request("PUT", full_path, data, headers)
 
     def getresponse(self) -> Response:
@@ -160,21 +193,26 @@ class Transport:
     # One request.
 
     def _exchange(
-        self, method: str, head: bytes, content: SentContent, size: int | None, *, expecting: bool
-    ) -> Response:
+        self, head: bytes, content: SentContent, size: int | None, *, expecting: bool
+    ) -> tuple[Head, Wire]:
         wire = self._connected()
-        self._continued = False
-        early = None
+        self._was_continued = self._was_taken = False
+        self._slow = None
         if isinstance(content, bytes) and len(content) <= WITH_HEAD:
             wire.send(head + content)
-        elif content:
-            early = self._send(wire, head, blocks_of(content, size), expecting=expecting)
-        else:
-            wire.send(head)
-        answer = early or self._final_head(wire)
+            return self._answer(wire), wire
+        wire.send(head)
+        if not content:
+            return self._answer(wire), wire
+        early = self._send(wire, blocks_to_send(content, size), expecting=expecting)
+        if early is not None and early.status < 300:
+            raise Malformed(f"the answer was {early.status} before the content was sent")
+        if early is not None:
+            early.may_persist = False  # The server still waits for content.
         # A server that lets us wait for nothing lets us do so once.
-        self._expects = self._expects and (self._continued or not expecting or early is not None)
-        return Response(self, wire, answer, method, is_last=early is not None)
+        expects_in_vain = early.status == 417 if early is not None else not self._was_continued
+        self._expects = self._expects and not (expecting and expects_in_vain)
+        return early or self._answer(wire), wire
 
     def _connected(self) -> Wire:
         """Return a connection on which nothing has arrived since its last answer was read."""
@@ -183,22 +221,27 @@ class Transport:
             wire.is_free = False
             return wire
         self.close()
+        address = self._address
         try:
-            self._wire = Wire(self._host, self._port, self._tls, self._timeout)
-        except OSError as error:
-            raise NotConnected(f"{self._host}:{self._port}: {error}") from error
+            port = address.port or (443 if address.scheme == "https" else 80)
+            tls = self._tls() if self._tls is not None else None
+            self._wire = Wire(address.hostname or "", port, tls, self._patience.timeout)
+        except (OSError, ValueError) as error:
+            raise NotConnected(f"{self._origin}: {error}") from error
         return self._wire
 
-    def _send(
-        self, wire: Wire, head: bytes, content: Iterator[Block], *, expecting: bool
-    ) -> Head | None:
-        """Send a request with its content; return the answer if it came before the end."""
-        wire.send(head)
-        answer = self._answer_before_content(wire) if expecting else None
-        for block in content if answer is None else ():
-            answer = self._answer_before_end(wire)
+    def _send(self, wire: Wire, content: Iterator[Block], *, expecting: bool) -> Head | None:
+        """Send content; return the answer if it came before the end."""
+        if expecting and wire.arrives_within(min(EXPECT_WAIT, self._patience.timeout)):
+            answer = self._unless_interim(wire)
             if answer is not None:
-                break
+                return answer
+        self._was_taken = True
+        for block in content:
+            if wire.has_arrived():
+                answer = self._unless_interim(wire)
+                if answer is not None:
+                    return answer
             breathe()  # Sockets that are never full never let other greenlets run.
             try:
                 wire.send(block)
@@ -206,46 +249,38 @@ class Transport:
                 answer = self._last_words(wire)
                 if answer is None:
                     raise
-                break
-        if answer is not None and answer.status < 300:
-            raise Malformed(f"the answer was {answer.status} before the content was sent")
-        return answer
-
-    def _answer_before_content(self, wire: Wire) -> Head | None:
-        if not wire.arrives_within(min(EXPECT_WAIT, self._timeout)):
-            return None
-        return self._if_final(self._read_head(wire))
-
-    def _answer_before_end(self, wire: Wire) -> Head | None:
-        return self._if_final(self._read_head(wire)) if wire.has_arrived() else None
+                return answer
+        return None
 
     def _last_words(self, wire: Wire) -> Head | None:
         """Return what the server said before it stopped listening; None: nothing."""
         try:
-            return self._final_head(wire)
+            return self._answer(wire)
         except OSError:
             return None
 
-    def _final_head(self, wire: Wire) -> Head:
+    def _answer(self, wire: Wire) -> Head:
+        """Read the head of the answer, and those of the interim ones before it."""
         for _ in range(MOST_INTERIM):
-            head = self._read_head(wire)
-            if head.status >= 200 or self._if_final(head) is not None:
-                return head
+            answer = self._unless_interim(wire)
+            if answer is not None:
+                return answer
         raise Malformed("the answer does not begin: one interim answer follows another")
 
-    def _if_final(self, head: Head) -> Head | None:
+    def _unless_interim(self, wire: Wire) -> Head | None:
+        """Read a head; return it, but None if another will follow."""
+        head = parse_head(wire.read_until(b"\r\n\r\n", LONGEST_HEAD, self._slowly))
+        if head.status >= 200:
+            return head
         if head.status == 101:
             raise Malformed("the server changed the protocol, which nobody asked for")
-        self._continued = self._continued or head.status == 100
-        return head if head.status >= 200 else None
+        self._was_continued = self._was_continued or head.status == 100
+        return None
 
-    def _read_head(self, wire: Wire) -> Head:
-        return parse_head(wire.read_until(b"\r\n\r\n", LONGEST_HEAD, self.patience))
-
-    def patience(self) -> Deadline:
-        """Return until when an answer that has begun must have come."""
-        left = self._deadline.remaining() if self._deadline is not None else 0.0
-        return Deadline(max(left, self._timeout))
+    def _slowly(self) -> Deadline:
+        """Return until when the head must come; that began when it was first found to be slow."""
+        self._slow = self._slow or self._patience.begin()
+        return self._slow
 
 
 class Response:
@@ -254,25 +289,23 @@ class Response:
     Lives until the next request over its connection.
     """
 
-    #: What was not read yet when an exception was made of the answer: nothing.
+    #: swiftclient's exceptions have this of an answer whose content nobody gave them.
     content = b""
-    #: The target of the request that this is an answer to.
-    target = ""
 
     def __init__(
-        self, transport: Transport, wire: Wire, head: Head, method: str, *, is_last: bool
+        self, wire: Wire, head: Head, method: str, origin: str, target: str, patience: Patience
     ) -> None:
         self.status = head.status
         self.reason = head.reason
         #: The headers by lower-case name.
         self.fields = head.headers
-        self._method = method
-        self._transport = transport
+        self._asked = (method, origin, target)
+        self._patience = patience
         self._wire: Wire | None = wire
         # Bytes left of the content, or of a chunk; None: until the connection ends.
         self._left = content_length(head, method)
-        self._chunks = _Chunks(wire, transport) if is_chunked(head, self._left) else None
-        self._may_persist = head.may_persist and not is_last
+        self._chunks = _Chunks(wire, patience) if is_chunked(head, self._left) else None
+        self._may_persist = head.may_persist
         if self._chunks is not None:
             self._left = 0
         elif self._left == 0:
@@ -284,9 +317,10 @@ class Response:
         return self.status
 
     @property
-    def request(self) -> Asked:
+    def request(self) -> RequestLine:
         """What this is an answer to, as swiftclient's exceptions ask for it."""
-        return Asked(self._method, self._transport.origin + self.target)
+        method, origin, target = self._asked
+        return RequestLine(method, origin + target)
 
     @property
     def headers(self) -> CaseInsensitiveDict[str]:
@@ -304,7 +338,7 @@ class Response:
     def read(self, size: int | None = None) -> bytes:
         """Return the next bytes, at most ``size``; all that are left by default.
 
-        Of an answer that is no success no more than the first 64 KiB.
+        Of an answer that is no success at most the first 64 KiB.
 
         :raises OSError: as :meth:`readinto`.
         """
@@ -318,13 +352,16 @@ class Response:
         return block
 
     def _read_all(self) -> bytes:
-        patience = self._transport.patience()
+        deadline = self._patience.begin()
         content = io.BytesIO()
-        while block := self.read(BLOCK if self._chunks is None else RECEIVE):
+        wanted = LONGEST_ERROR if self.status >= 300 else -1
+        size = BLOCK if self._chunks is None else RECEIVE
+        while block := self.read(size if wanted < 0 else min(size, wanted)):
             content.write(block)
-            if self.status >= 300 and content.tell() >= LONGEST_ERROR:
+            wanted -= len(block)
+            if not wanted:
                 self.close()
-            elif self._wire is not None and not patience.remaining():
+            elif self._wire is not None and not deadline.remaining():
                 raise TimeoutError("the answer did not end before the deadline")
         return content.getvalue()
 
@@ -341,7 +378,10 @@ class Response:
         return count
 
     def is_over(self) -> bool:
-        """Tell whether the answer has ended, reading what only ends it."""
+        """Tell whether the answer has ended, reading what only ends it.
+
+        :raises OSError: as :meth:`readinto`.
+        """
         return not self._wanted(1)
 
     def _wanted(self, size: int) -> int:
@@ -372,18 +412,20 @@ class Response:
 
     def _end(self) -> None:
         wire, self._wire = self._wire, None
-        if wire is not None:
-            wire.is_free = self._may_persist and self._left is not None
-            if not wire.is_free:
-                self._transport.close()
+        if wire is None:
+            return
+        if self._may_persist and self._left is not None:
+            wire.is_free = True
+        else:
+            wire.close()
 
 
 class _Chunks:
     """The lines around the chunks of one answer (RFC 9112, section 7.1)."""
 
-    def __init__(self, wire: Wire, transport: Transport) -> None:
+    def __init__(self, wire: Wire, patience: Patience) -> None:
         self._wire = wire
-        self._patience = transport.patience
+        self._patience = patience
         self._begun = False
 
     def next_size(self) -> int:
@@ -392,10 +434,16 @@ class _Chunks:
             raise Malformed("a chunk of the answer is longer than it says")
         self._begun = True
         size = chunk_size(self._line(LONGEST_CHUNK_LINE))
-        left = LONGEST_HEAD
-        while not size and (trailer := self._line(left)):
-            left -= len(trailer)
+        if not size:
+            self._drop_trailers()
         return size
 
+    def _drop_trailers(self) -> None:
+        deadline = self._patience.begin()
+        left = LONGEST_HEAD
+        while trailer := self._wire.read_until(b"\r\n", left, lambda: deadline):
+            check_trailer(trailer)
+            left -= len(trailer)
+
     def _line(self, limit: int) -> bytes:
-        return self._wire.read_until(b"\r\n", limit, self._patience)
+        return self._wire.read_until(b"\r\n", limit, self._patience.begin)

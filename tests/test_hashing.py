@@ -5,15 +5,20 @@ from __future__ import annotations
 import hashlib
 import io
 import random
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
 from situations.hubs import below_a_hub, everywhere
 
 from flask_fs_swift import StreamBroken
-from flask_fs_swift.concurrency import breathe, call_beside, start_beside
-from flask_fs_swift.content import BLOCK, HELD, SourceFailed, take, whole
+from flask_fs_swift.blocks import BLOCK
+from flask_fs_swift.concurrency import Beside, breathe
+from flask_fs_swift.content import HELD, SourceFailed, _Ahead, take, whole
 from flask_fs_swift.hashing import MD5, WORTH_IT, FileMD5, md5_of
 
 if TYPE_CHECKING:
@@ -82,11 +87,11 @@ def test_what_fails_beside_is_raised_to_who_waits(run_in: RunIn) -> None:
         raise RuntimeError(reason)
 
     def run() -> None:
-        started = start_beside(fail, "started")
-        with pytest.raises(RuntimeError, match="started"):
-            started()
-        with pytest.raises(RuntimeError, match="called"):
-            call_beside(fail, "called")
+        running = Beside(fail, "the disk is gone")
+        running.join()
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="the disk is gone"):
+                running.result()
 
     run_in(run)
 
@@ -192,7 +197,7 @@ def test_a_file_is_sent_as_it_is_as_often_as_needed(
                 assert not isinstance(body, (bytes, Iterator))
                 while block := body.read(step):
                     sent.write(block)
-                taken.settle()
+                taken.release()
                 assert sent.getvalue() == content
 
     run_in(run)
@@ -208,7 +213,7 @@ def test_a_file_that_is_settled_is_its_callers_again(run_in: RunIn, tmp_path: Pa
             with path.open("rb") as file:
                 taken = take(file, filename="a")
                 assert next(blocks_of(taken)) == content[:BLOCK]
-                taken.settle()
+                taken.release()
                 for at in (0, 5 * BLOCK, BLOCK):
                     file.seek(at)
                     assert file.read(10) == content[at : at + 10]
@@ -239,3 +244,84 @@ def test_content_can_be_had_as_a_whole(tmp_path: Path, size: int) -> None:
     content = noise(size)
     with file_of(tmp_path, content).open("rb") as file:
         assert whole(take(file, filename="a")) == content
+
+
+# What interrupts a wait.
+
+
+class Disk:
+    """A file whose disk is slow, and which knows whether it is being read."""
+
+    def __init__(self) -> None:
+        self.position = 0
+        self.is_read = Event()
+        self.may_go_on = Event()
+
+    def seek(self, position: int, _whence: int = 0, /) -> int:
+        self.position = position
+        return position
+
+    def tell(self) -> int:
+        return self.position
+
+    def read(self, _size: int = -1, /) -> bytes:
+        return b""
+
+    def readinto(self, room: memoryview, /) -> int:
+        self.is_read.set()
+        assert self.may_go_on.wait(20)
+        self.position += len(room)
+        return len(room)
+
+
+@pytest.mark.parametrize("job", ["hash", "read"])
+def test_a_file_is_left_alone_even_if_the_wait_for_it_is_interrupted(job: str) -> None:
+    gevent = pytest.importorskip("gevent")
+    disk = Disk()
+
+    def read() -> None:
+        if job == "hash":
+            FileMD5(disk.readinto).more()
+        ahead = _Ahead(disk, 8 * BLOCK)
+        try:
+            ahead.read(BLOCK)
+        finally:
+            ahead.join()
+
+    def run() -> int:
+        reader = gevent.spawn(read)
+        while not disk.is_read.is_set():
+            gevent.sleep(0.001)
+        reader.kill(block=False)
+        gevent.sleep(0.01)
+        assert not reader.dead, "the disk is still being read"
+        disk.may_go_on.set()
+        reader.join()
+        return disk.position
+
+    left_at = below_a_hub(run)
+    time.sleep(0.05)
+    assert disk.position == left_at <= BLOCK
+
+
+def test_content_is_hashed_while_the_program_ends() -> None:
+    """Threads may outlive the main one; then nobody starts new ones."""
+    program = """
+import io, threading, time
+from flask_fs_swift.content import take
+
+class File(io.BytesIO):
+    pass
+
+def write():
+    main.join()
+    print(take(File(bytes(6 << 20)), filename="a").etag)
+
+main = threading.main_thread()
+threading.Thread(target=write).start()
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert ended.stdout.strip() == plain(bytes(6 << 20))
+    assert ended.stderr == ""

@@ -31,7 +31,7 @@ LAYERS = [
     "transport",
     "tls wire",
     "config http1 hashing",
-    "objects names metadata etag concurrency events writer presets",
+    "objects names metadata etag concurrency blocks events writer presets",
     "devserver",
     "errors",
 ]

@@ -38,8 +38,9 @@ if TYPE_CHECKING:
     from swiftclient import Connection
     from werkzeug.datastructures import FileStorage
 
+    from flask_fs_swift.blocks import Readable
     from flask_fs_swift.config import SwiftSettings
-    from flask_fs_swift.content import RawContent, Readable
+    from flask_fs_swift.content import RawContent
     from flask_fs_swift.pool import Pool
     from flask_fs_swift.streams import ObjectStream
 

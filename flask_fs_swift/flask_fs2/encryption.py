@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from flask_fs_swift.content import Readable
+    from flask_fs_swift.blocks import Readable
 
 #: Bytes of the MAC.
 _MAC = 32

@@ -60,22 +60,6 @@ WRONGS = {
     "too many interim answers",
     "unknown coding",
 }
-#: What the transport is known to do. Nothing else may be found; what is mended is taken out.
-OPEN = {
-    "accepted: no trailer",
-    "accepted: unknown coding",
-    "crash: UnicodeDecodeError",
-    "crash: ValueError",
-    "lent again: no trailer",
-    "lent again: HTTP/1.0",
-    "lent again: chunks in HTTP/1.0",
-    "lent again: unknown coding",
-    "other content sent",
-    "sent: no length",
-    "sent: no request line",
-    "sent: twice the same header",
-    "too much of an error",
-}
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +68,7 @@ def tally() -> Tally:
 
 
 def test_the_transport_passes(tally: Tally) -> None:
-    assert not set(tally.found) - OPEN, "\n".join(
-        str(finding) for finding in tally.findings if finding.kind not in OPEN
-    )
+    assert not tally.found, "\n".join(map(str, tally.findings))
 
 
 def test_a_campaign_comes_across_everything(tally: Tally) -> None:
@@ -117,7 +99,7 @@ def test_several_processes_play_the_same_campaign(monkeypatch: pytest.MonkeyPatc
 
 
 def found() -> set[str]:
-    return set(run(SEED, range(1500)).found) - OPEN
+    return set(run(SEED, range(1500)).found)
 
 
 def changed_heads(monkeypatch: pytest.MonkeyPatch, change: Callable[[Head], object]) -> None:
@@ -140,7 +122,7 @@ def test_it_finds_that_a_server_is_not_believed_that_it_closes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     changed_heads(monkeypatch, lambda head: setattr(head, "may_persist", True))
-    assert found() == {"lent again: the server closes"}
+    assert found() >= {"lent again: the server closes"}
 
 
 @pytest.mark.parametrize("more", [-1, 1])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import ExitStack, closing
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
@@ -30,21 +32,16 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(params=["plain", "tls"])
 def play(request: pytest.FixtureRequest, authority: Authority) -> Iterator[Play]:
-    servers: list[Scripted] = []
-    transports: list[Transport] = []
+    with ExitStack() as stack:
 
-    def start(*scripts: Script, timeout: float = 10.0) -> tuple[Scripted, Transport]:
-        secured = request.param == "tls"
-        server = Scripted(*scripts, tls=authority.server() if secured else None)
-        servers.append(server.__enter__())
-        transports.append(Transport(server.url, tls=_trusting(authority.file), timeout=timeout))
-        return server, transports[-1]
+        def start(*scripts: Script, timeout: float = 10.0) -> tuple[Scripted, Transport]:
+            secured = authority.server() if request.param == "tls" else None
+            server = stack.enter_context(Scripted(*scripts, tls=secured))
+            trust = partial(_trusting, authority.file)
+            transport = Transport(server.url, tls=trust, timeout=timeout)
+            return server, stack.enter_context(closing(transport))
 
-    yield start
-    for transport in transports:
-        transport.close()
-    for server in servers:
-        server.__exit__(None, None, None)
+        yield start
 
 
 def _trusting(file: Path) -> ssl.SSLContext:

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from swiftclient.client import HTTPConnection
 
-from flask_fs_swift import FS, ConfigError, Storage, SwiftUnavailable
+from flask_fs_swift import FS, AuthFailed, ConfigError, Storage, SwiftUnavailable
 from flask_fs_swift.config import Credentials, LoginSettings
 from flask_fs_swift.connection import SwiftConnection, is_native
 from flask_fs_swift.transport import Transport
@@ -111,7 +111,7 @@ def test_everything_goes_through_the_proxy(make_storage: MakeStorage) -> None:
 
     with Scripted(refuse) as proxy:
         files = make_storage(proxy=proxy.url, retries=0, deadline=5)
-        with pytest.raises(Exception, match="403"):
+        with pytest.raises(AuthFailed, match="403"):
             files.read("a.txt")
     assert asked[0].startswith(b"GET http://127.0.0.1:")
 

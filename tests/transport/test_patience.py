@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flask_fs_swift.concurrency import Deadline
-from flask_fs_swift.transport import NotConnected, Transport
+from flask_fs_swift.transport import MOST_INTERIM, NotConnected, Transport
 
 from .scripted import OK, answer, then, wait_for_the_end
 
@@ -82,6 +82,24 @@ def test_interim_answers_that_drip_are_given_up(play: Play) -> None:
 
     _, transport = play(script, timeout=SHORT)
     assert_ends_soon(transport, kind=OSError)
+
+
+def test_the_patience_with_interim_answers_is_one_for_all(play: Play) -> None:
+    """Each comes in two pieces, and neither is late by itself."""
+
+    def script(caller: Caller) -> None:
+        caller.head()
+        for _ in range(MOST_INTERIM - 1):
+            caller.say(b"HTTP/1.1 103 Early Hints")
+            time.sleep(SHORT / 2)
+            caller.say(b"\r\n\r\n")
+        caller.say(OK)
+
+    _, transport = play(script, timeout=SHORT)
+    start = time.monotonic()
+    with pytest.raises(TimeoutError):
+        transport.request("GET", "/")
+    assert time.monotonic() - start < 4 * SHORT
 
 
 def test_a_deadline_that_is_longer_than_the_time_out_is_granted(play: Play) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from flask_fs_swift import FSError, StreamBroken
-from flask_fs_swift.http1 import BLOCK, Malformed
+from flask_fs_swift.blocks import BLOCK
+from flask_fs_swift.http1 import Malformed
 from flask_fs_swift.transport import EXPECT_WAIT, WITH_HEAD, NotConnected, Transport
 
 from .scripted import CREATED, OK, answer, then, wait_for_the_end
@@ -79,6 +80,12 @@ def test_a_request_is_what_http_asks_for_and_no_more(play: Play) -> None:
         b"host: " + host + b"\r\naccept-encoding: identity\r\n"
         b"x-auth-token: secret\r\nuser-agent: flask-fs-swift"
     ]
+
+
+def test_nobody_else_says_which_host_is_meant(play: Play) -> None:
+    server, transport = play(answer(CREATED))
+    put(transport, None, Host="elsewhere")
+    assert b"elsewhere" not in server.heads()[0]
 
 
 def test_headers_are_numbers_text_and_bytes_and_none_is_left_out(play: Play) -> None:
@@ -166,7 +173,19 @@ def test_a_header_that_is_no_unicode_is_refused(play: Play) -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["/a b", "/a\r\nX-Evil: 1", "/a\n", "/ä", "/a HTTP/1.1\r\n\r\nGET /b", "/a\0"]
+    "target",
+    [
+        "/a b",
+        "/a\tHTTP/1.1",
+        "/a\x0bb",
+        "/a\x7f",
+        "",
+        "/a\r\nX-Evil: 1",
+        "/a\n",
+        "/ä",
+        "/a HTTP/1.1\r\n\r\nGET /b",
+        "/a\0",
+    ],
 )
 def test_a_target_that_would_end_its_line_is_refused(play: Play, target: str) -> None:
     _, transport = play()
@@ -181,6 +200,8 @@ def test_a_target_that_would_end_its_line_is_refused(play: Play, target: str) ->
         {"Content-Length": "6"},
         {"Transfer-Encoding": "chunked"},
         {"Content-Length": "5", "Transfer-Encoding": "chunked"},
+        {"Content-Length": "+5"},
+        {"Content-Length": "5\r\n"},
     ],
 )
 def test_headers_that_contradict_the_content_are_refused(
@@ -203,6 +224,17 @@ def test_content_that_is_not_as_long_as_promised_ends_the_connection(
         put(transport, iter([content[:5], content[5:]]), Content_Length=10)
     assert put(transport, None) == 201
     assert len(server.contents()[0]) <= 10, "nothing of it can pass for another request"
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Content-Length": "five"}, {"X-A": b"\xff"}, {"X-A": "\ud800"}]
+)
+def test_headers_without_a_meaning_are_refused(play: Play, headers: dict[str, object]) -> None:
+    _, transport = play()
+    with pytest.raises(FSError, match="nothing"):
+        transport.putrequest("/", b"12345", headers)
+    with pytest.raises(FSError, match="nothing"):
+        transport.putrequest("/", "\ud800", {})
 
 
 def test_an_error_in_the_content_is_raised_and_the_connection_closed(play: Play) -> None:
@@ -279,6 +311,45 @@ def test_an_expectation_that_fails_is_dropped_and_the_request_sent_again(play: P
     assert server.contents() == [b"", LARGE]
 
 
+@pytest.mark.parametrize("taken", [300_000, len(LARGE)])
+def test_an_expectation_that_fails_too_late_stores_no_half(
+    play: Play, monkeypatch: pytest.MonkeyPatch, taken: int
+) -> None:
+    """What is left of content that passes once would be a whole and shorter object."""
+    monkeypatch.setattr("flask_fs_swift.transport.EXPECT_WAIT", 0.05)
+
+    def hesitate(caller: Caller) -> None:
+        caller.head()
+        caller.receive(taken)
+        caller.say(UNEXPECTED)
+        if taken < len(LARGE):
+            caller.wait_for_the_end()
+
+    server, transport = play(hesitate, stored_without_asking)
+    blocks = iter([LARGE[at : at + 65536] for at in range(0, len(LARGE), 65536)])
+    assert put(transport, blocks, Content_Length=len(LARGE)) == 417
+    server.wait_until_closed()
+    assert put(transport, LARGE) == 201
+    first, second = server.heads()
+    assert b"expect" in first
+    assert b"expect" not in second
+
+
+def test_bytes_are_sent_again_however_late_the_expectation_fails(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flask_fs_swift.transport.EXPECT_WAIT", 0.05)
+
+    def hesitate(caller: Caller) -> None:
+        caller.head()
+        caller.receive(len(LARGE))
+        caller.say(UNEXPECTED)
+
+    server, transport = play(then(hesitate, stored_without_asking))
+    assert put(transport, LARGE) == 201
+    assert server.contents() == [LARGE, LARGE]
+
+
 def test_a_success_before_the_content_was_wanted_is_none(play: Play) -> None:
     _, transport = play(then(answer(CREATED), wait_for_the_end))
     with pytest.raises(Malformed, match="before the content was sent"):
@@ -349,6 +420,13 @@ def test_a_server_that_dies_while_it_is_sent_to_is_an_error(play: Play) -> None:
     assert not isinstance(raised.value, NotConnected), "some of it was sent"
     assert put(transport, None) == 201
     assert server.connections == 2
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:99999", ".example", "127.0.0.1:port", "a" * 64])
+def test_an_address_that_is_none_was_sent_nothing(address: str) -> None:
+    transport = Transport(f"http://{address}/v1/a", tls=None, timeout=5.0)
+    with pytest.raises(NotConnected):
+        transport.request("GET", "/v1/a")
 
 
 def test_where_nobody_listens_nothing_was_sent(play: Play) -> None:

@@ -6,6 +6,7 @@ import os
 import ssl
 import subprocess
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -47,7 +48,7 @@ def trusting(
 
 
 def get(server: Scripted, settings: Credentials) -> bytes:
-    transport = Transport(server.url, tls=tls.context_for(settings), timeout=5.0)
+    transport = Transport(server.url, tls=partial(tls.context_for, settings), timeout=5.0)
     try:
         return transport.request("GET", "/").read()
     finally:
@@ -99,7 +100,7 @@ def test_another_authority_is_not_trusted(authority: Authority, tmp_path: Path) 
 def test_a_certificate_of_another_host_is_not_trusted(
     authority: Authority, host: str | None, certified: str
 ) -> None:
-    context = tls.context_for(trusting(authority))
+    context = partial(tls.context_for, trusting(authority))
     with Scripted(refuse, tls=authority.server(certified)) as server:
         url = server.url.replace("127.0.0.1", host or "127.0.0.1")
         with pytest.raises(NotConnected, match="CERTIFICATE_VERIFY_FAILED"):
@@ -173,6 +174,39 @@ def test_a_context_is_shared_until_its_files_change(authority: Authority, tmp_pa
         assert get(server, settings) == b"ok"
 
 
+def test_certificates_are_read_anew_for_each_connection(
+    authority: Authority, tmp_path: Path
+) -> None:
+    file = tmp_path / "trusted.pem"
+    file.write_bytes(Authority(tmp_path, "another").file.read_bytes())
+    os.utime(file, (1, 1))
+    context = partial(tls.context_for, replace(NOBODY, cacert=str(file)))
+    with Scripted(refuse, answer(OK), tls=authority.server()) as server:
+        transport = Transport(server.url, tls=context, timeout=5.0)
+        with pytest.raises(NotConnected):
+            transport.request("GET", "/")
+        file.write_bytes(authority.file.read_bytes())
+        assert transport.request("GET", "/").read() == b"ok"
+        transport.close()
+
+
+def test_a_certificate_that_cannot_be_read_was_sent_nothing(tmp_path: Path) -> None:
+    missing = partial(tls.context_for, replace(NOBODY, cacert=str(tmp_path / "missing.pem")))
+    with pytest.raises(NotConnected, match=r"missing\.pem"):
+        Transport("https://127.0.0.1:9", tls=missing, timeout=5.0).request("GET", "/")
+
+
+def test_a_key_with_a_pass_phrase_is_refused_and_nobody_is_asked(
+    authority: Authority, tmp_path: Path
+) -> None:
+    own = authority.certificate("127.0.0.2")
+    encrypted = tmp_path / "encrypted.key"
+    command = ["openssl", "ec", "-in", str(own), "-aes128", "-passout", "pass:secret"]
+    subprocess.run([*command, "-out", str(encrypted)], check=True, capture_output=True)
+    with pytest.raises(OSError, match="encrypted"):
+        tls.context_for(trusting(authority, cert=own, key=encrypted))
+
+
 def cut_off(said: bytes) -> Script:
     def script(caller: Caller) -> None:
         caller.answer(said)
@@ -198,7 +232,7 @@ def test_an_end_that_nobody_vouches_for_is_no_end(authority: Authority, said: by
 
 
 def test_an_answer_that_says_where_it_ends_needs_nobody_to_vouch(authority: Authority) -> None:
-    context = tls.context_for(trusting(authority))
+    context = partial(tls.context_for, trusting(authority))
     with Scripted(cut_off(OK), answer(OK), tls=authority.server()) as server:
         transport = Transport(server.url, tls=context, timeout=5.0)
         assert transport.request("GET", "/").read() == b"ok"
@@ -213,7 +247,7 @@ def test_a_session_ticket_is_no_answer(authority: Authority, version: ssl.TLSVer
     """TLS 1.3 sends tickets after the handshake, when we look for what nobody asked for."""
     context = authority.server()
     context.minimum_version = context.maximum_version = version
-    ours = tls.context_for(trusting(authority))
+    ours = partial(tls.context_for, trusting(authority))
     script = then(*[answer(OK)] * 5, wait_for_the_end)
     with Scripted(script, tls=context) as server:
         transport = Transport(server.url, tls=ours, timeout=5.0)
@@ -224,7 +258,7 @@ def test_a_session_ticket_is_no_answer(authority: Authority, version: ssl.TLSVer
 
 
 def test_a_plain_server_where_tls_is_expected_is_no_server(authority: Authority) -> None:
-    context = tls.context_for(trusting(authority))
+    context = partial(tls.context_for, trusting(authority))
     with Scripted(lambda caller: caller.say(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as server:
         url = server.url.replace("http:", "https:")
         with pytest.raises(NotConnected):
@@ -233,7 +267,7 @@ def test_a_plain_server_where_tls_is_expected_is_no_server(authority: Authority)
 
 @pytest.mark.parametrize("secured", [False, True])
 def test_an_address_may_be_ipv6(authority: Authority, secured: bool) -> None:
-    context = tls.context_for(trusting(authority))
+    context = partial(tls.context_for, trusting(authority))
     served = authority.server("::1") if secured else None
     with Scripted(answer(OK), host="::1", tls=served) as server:
         transport = Transport(server.url, tls=context, timeout=5.0)

@@ -22,7 +22,7 @@ STRANGE = "ä ö/?#%\u2028.txt"
 CONTENT = bytes(range(256)) * 20
 # They differ from one request to the next.
 FLEETING = {"x-trans-id", "x-openstack-request-id", "date", "x-timestamp", "last-modified"}
-# The one wants to be told what the other knows.
+# requests asks for a connection to be kept alive, which ours needs not; Swift answers to it.
 OF_THE_CONNECTION = {"connection", "keep-alive"}
 
 
@@ -131,7 +131,7 @@ def without_dates(listing: tuple[Any, list[dict[str, Any]]]) -> tuple[Any, list[
 
 
 def outcome(connection: swiftclient.Connection, container: str, verb: Verb) -> object:
-    """Return what a verb did: its value, or its exception, and what is stored afterwards."""
+    """Return what a verb did: its value, or its exception."""
     try:
         value = steady(verb(connection, container))
     except ClientException as error:
