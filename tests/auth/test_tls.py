@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from urllib3.exceptions import InsecureRequestWarning
 
-from flask_fs_swift import AuthFailed, SwiftUnavailable
+from flask_fs_swift import AuthFailed, SwiftUnavailable, tls
 from flask_fs_swift.devserver import DevServer
 
 from .certificates import Authority
@@ -127,6 +127,7 @@ def test_a_swift_that_is_not_trusted_is_sent_nothing_more(
 def test_insecure_works_and_warns(
     make_storage: MakeStorage, caplog: pytest.LogCaptureFixture
 ) -> None:
+    tls._context.cache_clear()  # One that is shared has warned already.
     files = make_storage(insecure=True)
     with pytest.warns(InsecureRequestWarning, match="Unverified HTTPS request"):
         files.write("a.txt", b"content")  # Over requests: the authentication.
