@@ -221,7 +221,8 @@ class Pool:
         with self._lock:
             is_closed = self._closing is not None
             if not is_closed and self._lent < self.size:
-                slot = self._choose(home)
+                idle = self._idle
+                slot = idle.pop() if idle and idle[-1].home is home else self._choose(home)
                 self._lent += 1
             elif not is_closed:
                 waiter = _Waiter()
@@ -304,8 +305,6 @@ class Pool:
 
     def _choose(self, home: object) -> _Slot:
         """Choose a slot, under the lock, when one is free: best one that can be used as it is."""
-        if self._idle and self._idle[-1].home is home:
-            return self._idle.pop()
         for index in reversed(range(len(self._idle))):
             if self._idle[index].home is home:
                 return self._idle.pop(index)
@@ -384,7 +383,7 @@ class Pool:
         self._settle()
 
     def _settle(self) -> None:
-        while self._returned and self._lock.acquire(blocking=False):
+        while self._returned and self._lock.acquire(False):
             try:
                 to_do = self._take_in()
             finally:

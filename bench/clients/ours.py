@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from flask import Flask
 
-from flask_fs_swift import ALL, FS, Storage, SwiftBackend, config
+from flask_fs_swift import ALL, FS, Storage, config
 
-from .client import MIB, Cannot, Client, Setup
+from .client import MIB, Client, Setup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from flask_fs_swift import Pool, SwiftBackend
 
 #: The setting that chooses a transport, where the package has one.
 TRANSPORT = "TRANSPORT"
@@ -86,10 +89,12 @@ class Ours(Client):
         return found
 
     def borrow(self) -> None:
-        backend = self.app.extensions["flask_fs_swift"].mounts["files"].backend
-        if not isinstance(backend, SwiftBackend):
-            raise Cannot("has no pool")
-        backend.pool.checkout().checkin()
+        self._pool.checkout().checkin()
+
+    @cached_property
+    def _pool(self) -> Pool:
+        backend: SwiftBackend = self.app.extensions["flask_fs_swift"].mounts["files"].backend
+        return backend.pool
 
 
 def transports() -> tuple[str, ...]:
