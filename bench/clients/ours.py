@@ -10,7 +10,7 @@ from flask import Flask
 
 from flask_fs_swift import ALL, FS, Storage, config
 
-from .client import MIB, Client, Setup
+from .client import MIB, Cannot, Client, Setup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
