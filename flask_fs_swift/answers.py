@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import re
 import ssl
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -11,24 +12,55 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 import urllib3
+from swiftclient import ClientException
 
 from .errors import Forbidden, QuotaExceeded, SwiftError
 from .etag import is_manifest, unquoted
 from .metadata import decode_metadata
 from .objects import ObjectInfo
+from .ranges import Span
 from .transport import NotConnected, Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from swiftclient import ClientException, Connection
+    from swiftclient import Connection
 
 #: What a network that fails raises, through requests, urllib3 or the socket.
 NETWORK_ERRORS = (OSError, urllib3.exceptions.HTTPError)
 
 _MONTHS = dict(zip(calendar.month_abbr, range(13), strict=True))
 
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
+
 _BY_STATUS: dict[int | None, type[SwiftError]] = {403: Forbidden, 413: QuotaExceeded}
+
+
+def span(headers: Mapping[str, str]) -> Span | None:
+    """Say which bytes an answer has; None where it does not say, or cannot be believed."""
+    length = headers.get("content-length", "")
+    said = headers.get("content-range")
+    if said is None:
+        return Span(0, int(length), int(length)) if length.isdecimal() else None
+    found = _CONTENT_RANGE.fullmatch(said)
+    if found is None:
+        return None
+    first, last, size = map(int, found.groups())
+    believed = first <= last < size and length in {"", str(last - first + 1)}
+    return Span(first, last + 1, size) if believed else None
+
+
+def size_without(error: SwiftError) -> int | None:
+    """Return the size of an object that has none of the bytes that were asked for."""
+    size = headers_of(error).get("content-range", "").removeprefix("bytes */")
+    return int(size) if size.isdecimal() else None
+
+
+def headers_of(error: SwiftError) -> dict[str, str]:
+    """Return the headers of the answer that an error was made of, by lower-case name."""
+    answer = error.__cause__
+    headers = answer.http_response_headers if isinstance(answer, ClientException) else None
+    return {name.lower(): value for name, value in (headers or {}).items()}
 
 
 def last_headers(connection: Connection) -> dict[str, str]:
@@ -48,14 +80,18 @@ def last_headers(connection: Connection) -> dict[str, str]:
 def object_info(name: str, headers: Mapping[str, str]) -> ObjectInfo:
     """Read an object's description from the headers of a HEAD, GET or PUT of it."""
     delete_at = headers.get("x-delete-at", "")
+    answered = span(headers)
     return ObjectInfo(
         name=name,
-        size=int(headers["content-length"]) if "content-length" in headers else None,
+        size=answered.size if answered is not None else None,
         etag=unquoted(headers.get("etag")),
         content_type=headers.get("content-type", "application/octet-stream"),
         modified=date(headers.get("last-modified")),
         metadata=decode_metadata(headers),
         expires=moment(int(delete_at)) if delete_at.isdigit() else None,
+        cache_control=headers.get("cache-control"),
+        content_disposition=headers.get("content-disposition"),
+        content_encoding=headers.get("content-encoding"),
         is_manifest=is_manifest(headers),
     )
 

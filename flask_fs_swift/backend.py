@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from .conditions import NO_CONDITIONS
+from .ranges import WHOLE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from .conditions import Conditions
     from .content import Content
     from .objects import ObjectInfo, Properties
+    from .ranges import ByteRange
     from .streams import ObjectStream
 
 
@@ -25,10 +30,21 @@ class Backend(Protocol):
         :raises FileNotFound: there is none.
         """
 
-    def get(self, name: str, chunk_size: int) -> ObjectStream:
+    def get(
+        self,
+        name: str,
+        chunk_size: int,
+        wanted: ByteRange = WHOLE,
+        conditions: Conditions = NO_CONDITIONS,
+    ) -> ObjectStream:
         """Open an object for reading; the stream yields ``chunk_size`` bytes at a time.
 
+        :param wanted: an object without bytes has all of those that begin at 0.
+        :param conditions: of the version that is read.
         :raises FileNotFound: there is none.
+        :raises RangeNotSatisfiable: it has none of these bytes.
+        :raises ObjectChanged: it is another version.
+        :raises NotModified: it is the version that the reader has.
         """
 
     def put(

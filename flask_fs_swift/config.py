@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from .errors import ConfigError, InvalidName
 from .etag import POLICIES, MismatchPolicy
+from .metadata import check_header
 from .names import check_container
 from .presets import normalised
 
@@ -120,6 +121,10 @@ class StorageSettings:
     max_size: int | None = None
     #: Where the files can be fetched, with a final slash.
     url: str | None = None
+    #: ``Cache-Control`` of what is served, where a file was stored without one.
+    cache_control: str = "private, no-cache"
+    #: Whether what a browser would run is served as it is, and not as an attachment.
+    serve_inline: bool = False
     #: Extensions allowed or denied beside those of the ``Storage``.
     allow: Extensions = ()
     deny: Extensions = ()
@@ -167,6 +172,13 @@ def _text(key: str, value: object) -> str:
     if not isinstance(value, str) or not value:
         raise _wrong(key, value, "a string that is not empty")
     return value
+
+
+def _header(key: str, value: object) -> str:
+    try:
+        return check_header(key, _text(key, value))
+    except ValueError as error:
+        raise ConfigError(str(error), key=key) from error
 
 
 def _flag(key: str, value: object) -> bool:
@@ -261,7 +273,7 @@ def _wrong(key: str, value: object, allowed: str) -> ConfigError:
     return ConfigError(f"{key} must be {allowed}, not {value!r}", key=key)
 
 
-_ANY_BACKEND = ("MAX_SIZE", "URL")
+_ANY_BACKEND = ("MAX_SIZE", "URL", "CACHE_CONTROL", "SERVE_INLINE")
 _STORAGE_ONLY = ("BACKEND", "ALLOW", "DENY", "CONTAINER")
 _SWIFT = (
     "AUTHURL",
@@ -332,6 +344,8 @@ class _Reader:
             swift=self.swift(name, instance_path) if backend == "swift" else None,
             max_size=self.get("MAX_SIZE", _at_least(0), None),
             url=self._url(name),
+            cache_control=self.get("CACHE_CONTROL", _header, StorageSettings.cache_control),
+            serve_inline=self.get("SERVE_INLINE", _flag, False),
             allow=self.get("ALLOW", _extensions, _NONE),
             deny=self.get("DENY", _extensions, _NONE),
         )

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from swiftclient import ClientException
 
-from .answers import date, last_headers, moment, object_info
+from .answers import date, headers_of, last_headers, moment, object_info, size_without, span
 from .call import Call
+from .conditions import NO_CONDITIONS, NotModified
 from .connection import is_native
 from .content import SourceFailed
 from .download import Resumption, SwiftDownload, fetch
@@ -28,12 +29,14 @@ from .errors import (
     FileNotFound,
     FSError,
     ObjectChanged,
+    RangeNotSatisfiable,
     SwiftError,
 )
 from .etag import content_md5, unquoted
 from .metadata import NONCE, checked_metadata, encode_metadata, header_of
 from .names import check_name
 from .objects import ObjectInfo
+from .ranges import WHOLE
 from .streams import CHUNK_SIZE, ObjectStream, check_chunk_size
 
 if TYPE_CHECKING:
@@ -43,9 +46,11 @@ if TYPE_CHECKING:
     from swiftclient import Connection
 
     from .call import Caller
+    from .conditions import Conditions
     from .config import SwiftSettings
     from .content import Content
     from .objects import Properties
+    from .ranges import ByteRange, Span
 
     #: What one answer of a listing has.
     Page: TypeAlias = list[dict[str, Any]]
@@ -96,26 +101,45 @@ class Container:
         """
         return object_info(name, self._head(name))
 
-    def get(self, name: str, chunk_size: int = CHUNK_SIZE) -> ObjectStream:
+    def get(
+        self,
+        name: str,
+        chunk_size: int = CHUNK_SIZE,
+        wanted: ByteRange = WHOLE,
+        conditions: Conditions = NO_CONDITIONS,
+    ) -> ObjectStream:
         """Open an object for reading. The stream holds a connection until it is closed.
 
         :raises FileNotFound: there is none.
+        :raises RangeNotSatisfiable: it has none of the bytes that are wanted.
+        :raises ObjectChanged: it is not the version that the conditions want.
+        :raises NotModified: it is the version that they know.
         """
         check_chunk_size(chunk_size)
+        asked = {} if conditions is NO_CONDITIONS else conditions.headers()
+        if wanted is not WHOLE:
+            asked["Range"] = wanted.header()
         try:
-            checkout, body, headers = fetch(self._caller, self._call("read", name), self.name)
+            checkout, body, headers = fetch(
+                self._caller, self._call("read", name), self.name, asked
+            )
         except SwiftError as error:
-            self._explain(error, name)
+            if error.http_status == 416 and size_without(error) == 0 and wanted.begins_at_0:
+                return self.get(name, chunk_size, WHOLE, conditions)
+            self._explain_read(error, name, conditions)
         self._saw()
-        size = int(headers["content-length"]) if "content-length" in headers else None
+        answered = span(headers)
+        if not _is_what_was_asked(headers, answered, wanted):
+            checkout.discard()
+            raise SwiftError(f"read {name!r}: Swift answered with other bytes", filename=name)
         etag = unquoted(headers.get("etag"))
         return ObjectStream(
             name,
-            size,
             SwiftDownload(body, checkout),
             describe=partial(object_info, name, headers),
-            resume=Resumption(self._caller, self.name, name, size, etag),
-            md5_of_content=content_md5(headers),
+            resume=Resumption(self._caller, self.name, name, answered, etag),
+            md5_of_object=content_md5(headers),
+            span=answered,
             chunk_size=chunk_size,
         )
 
@@ -154,6 +178,8 @@ class Container:
             modified=date(stored.get("last-modified")),
             metadata=metadata,
             expires=_expiry(properties.expires_after),
+            cache_control=properties.cache_control,
+            content_disposition=properties.content_disposition,
         )
 
     def delete(self, name: str) -> None:
@@ -391,6 +417,21 @@ class Container:
     def _was_seen(self) -> bool:
         return time.monotonic() - self._seen < BELIEF
 
+    def _explain_read(self, error: SwiftError, name: str, conditions: Conditions) -> NoReturn:
+        """Raise what an answer to a read means that has nothing to read."""
+        if error.http_status == 416:
+            size = size_without(error)
+            raise RangeNotSatisfiable(
+                f"{name!r} has {size} bytes, and none of those", filename=name, size=size
+            ) from error
+        if error.http_status == 412:
+            raise ObjectChanged(f"{name!r} is another version now", filename=name) from error
+        if error.http_status == 304:
+            known = object_info(name, headers_of(error))
+            conditions.check(known)  # Swift looks at If-None-Match before it looks at If-Match.
+            raise NotModified(known) from None
+        self._explain(error, name)
+
     def _explain(self, error: SwiftError, name: str) -> NoReturn:
         """Raise what an answer means. Swift has one 404 for a missing object or container."""
         if error.http_status != 404:
@@ -428,6 +469,14 @@ class Container:
             http_status=404,
             transaction_id=error.transaction_id,
         )
+
+
+def _is_what_was_asked(
+    headers: Mapping[str, str], answered: Span | None, wanted: ByteRange
+) -> bool:
+    if answered is None:  # As a whole, of no known size: some dynamic large objects.
+        return wanted.begins_at_0 and "content-range" not in headers
+    return wanted.of(answered.size) == answered
 
 
 def _put_headers(properties: Properties, metadata: Mapping[str, str]) -> dict[str, str]:

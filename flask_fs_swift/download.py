@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .answers import NETWORK_ERRORS, last_headers
+from .answers import NETWORK_ERRORS, last_headers, span
 from .call import Call
 from .errors import (
     ObjectChanged,
@@ -13,6 +13,7 @@ from .errors import (
     SwiftError,
     SwiftUnavailable,
 )
+from .ranges import ByteRange
 from .streams import CHUNK_SIZE, PIECE
 from .transport import Response
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from .call import Caller
     from .pool import Checkout
+    from .ranges import Span
     from .retry import Attempts
     from .streams import Download
 
@@ -109,22 +111,25 @@ def fetch(
 
 
 class Resumption:
-    """Asks for the rest of one version of an object. Lives as long as its stream."""
+    """Asks for the rest of one version of an object. Lives as long as its stream.
+
+    :param wanted: what the stream hands over; None: what is not known.
+    """
 
     def __init__(
-        self, caller: Caller, container: str, name: str, size: int | None, etag: str | None
+        self, caller: Caller, container: str, name: str, wanted: Span | None, etag: str | None
     ) -> None:
         self._caller = caller
         self._container = container
         self._name = name
-        self._size = size
+        self._wanted = wanted
         self._etag = etag
         # The attempts since something last arrived, and how far that came.
         self._attempts: Attempts | None = None
         self._reached = 0
 
     def __call__(self, received: int, cause: Exception | None, /) -> Download:
-        """Ask for the bytes after the first ``received``, of the same version.
+        """Ask for what is wanted after the first ``received`` bytes, of the same version.
 
         :raises ObjectChanged: there is another version now, or none.
         :raises StreamBroken: all attempts have broken too.
@@ -133,19 +138,23 @@ class Resumption:
         if attempts is None or received > self._reached:
             attempts = self._attempts = self._caller.attempts()
             self._reached = received
-        if not attempts.again():
+        if self._wanted is None or not attempts.again():
             raise self._broken(received) from cause
-        size = self._size or 0
-        checkout, body, headers = self._ask(received, attempts)
-        if headers.get("content-range") != f"bytes {received}-{size - 1}/{size}":
+        rest = self._wanted._replace(start=self._wanted.start + received)
+        checkout, body, headers = self._ask(rest, received, attempts)
+        if span(headers) != rest:
             checkout.discard()
             raise self._broken(received) from cause
         return SwiftDownload(body, checkout)
 
-    def _ask(self, received: int, attempts: Attempts) -> tuple[Checkout, Body, dict[str, str]]:
+    def _ask(
+        self, rest: Span, received: int, attempts: Attempts
+    ) -> tuple[Checkout, Body, dict[str, str]]:
         name = self._name
         call = Call("read", name, attempts)
-        wanted = {"Range": f"bytes={received}-", "If-Match": f'"{self._etag}"'}
+        # To the end of the object, if that is wanted: what it was asked for first.
+        end = None if rest.end == rest.size else rest.end
+        wanted = {"Range": ByteRange(rest.start, end).header(), "If-Match": f'"{self._etag}"'}
         try:
             return fetch(self._caller, call, self._container, wanted)
         except SwiftError as error:
@@ -161,9 +170,10 @@ class Resumption:
             raise self._broken(received) from error
 
     def _broken(self, received: int) -> StreamBroken:
+        size = None if self._wanted is None else self._wanted.end - self._wanted.start
         return StreamBroken(
-            f"{self._name!r} broke after {received} of {self._size} bytes",
+            f"{self._name!r} broke after {received} of {size} bytes",
             filename=self._name,
             received=received,
-            expected=self._size,
+            expected=size,
         )

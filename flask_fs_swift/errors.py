@@ -94,6 +94,19 @@ class ObjectChanged(FSError):
     """Another version of the object appeared, or it was deleted, while it was being read."""
 
 
+class RangeNotSatisfiable(FSError):
+    """The object has none of the bytes that were asked for (416)."""
+
+    http_status = 416
+
+    def __init__(
+        self, message: str = "", *, filename: str | None = None, size: int | None = None
+    ) -> None:
+        super().__init__(message, filename=filename)
+        #: Bytes of the object; None where Swift does not say.
+        self.size = size
+
+
 class ETagMismatchError(FSError, ClientException):
     """The stored object, or what was read of it, is not what its MD5 says."""
 

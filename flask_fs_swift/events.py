@@ -72,6 +72,11 @@ class Watch:
         if kind is not GeneratorExit:
             self.ended(error)
 
+    def ended_after(self, moved: int, error: BaseException | None) -> None:
+        """Tell the hook, if there is one, after so many bytes."""
+        self.bytes = moved
+        self.ended(error)
+
     def ended(self, error: BaseException | None = None) -> None:
         """Tell the hook, if there is one."""
         if self._hook is None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flask import current_app
+from werkzeug.exceptions import Forbidden, NotFound
+from werkzeug.routing import PathConverter
 
 from .concurrency import Deadline
 from .config import Credentials, StorageSettings, read_settings
-from .errors import ConfigError
+from .errors import ConfigError, InvalidName
 from .login import Login
 from .memory import MemoryBackend
 from .storage import EXTENSION, Mount, Storage, may_wait
@@ -20,6 +22,7 @@ from .swift import SwiftBackend
 
 if TYPE_CHECKING:
     from flask import Flask
+    from werkzeug.wrappers import Response
 
     from .backend import Backend
     from .config import SwiftSettings
@@ -30,11 +33,13 @@ if TYPE_CHECKING:
 class State:
     """What one application has of this package. Complete before it serves its first request."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str | None) -> None:
         #: The storages, by name.
         self.mounts: dict[str, Mount] = {}
         # The logins, each with the name of the storage that was the first to have it.
         self._logins: dict[Credentials, tuple[str, Login]] = {}
+        # Below which path the files are served; None: they are not.
+        self._prefix = prefix
 
     @property
     def pools(self) -> list[Pool]:
@@ -49,7 +54,8 @@ class State:
         if storage.name in self.mounts:
             raise ConfigError(f"storage {storage.name!r} is registered with this application twice")
         backend = self._backend(settings, hook)
-        self.mounts[storage.name] = Mount(storage, settings, backend, hook)
+        base = f"{self._prefix}/{storage.name}/" if self._prefix is not None else None
+        self.mounts[storage.name] = Mount(storage, settings, backend, hook, base)
 
     def _backend(self, settings: StorageSettings, hook: EventHook | None) -> Backend:
         if settings.swift is None:
@@ -100,7 +106,9 @@ class FS:
         :raises ConfigError: a setting is wrong, or a storage is registered twice. None
             of the storages after it is registered.
         """
-        state: State = app.extensions.setdefault(EXTENSION, State())
+        if EXTENSION not in app.extensions:
+            app.extensions[EXTENSION] = State(serve_in(app))
+        state: State = app.extensions[EXTENSION]
         for storage in (*self._storages, *storages):
             settings = read_settings(app.config, storage.name, app.instance_path)
             state.mount(storage, settings, on_event or self._on_event)
@@ -132,6 +140,44 @@ def by_name(name: str) -> Storage:
     if name not in mounts:
         raise ConfigError(f"there is no storage {name!r}, only {sorted(mounts)}")
     return mounts[name].storage
+
+
+class AnyName(PathConverter):
+    """Any name, in the path of a URL. A ``path`` would not take one that begins with a slash."""
+
+    regex = ".+?"
+    part_isolating = False
+
+
+def serve_in(app: Flask) -> str | None:
+    """Have an application serve its storages' files, if it is to; return below which path.
+
+    :raises ConfigError: ``FS_PREFIX`` is no path.
+    """
+    if not app.config.get("FS_SERVE", False):
+        return None
+    prefix = app.config.get("FS_PREFIX", "/fs")
+    if not isinstance(prefix, str) or not prefix.startswith("/") or prefix.endswith("/"):
+        raise ConfigError(
+            "FS_PREFIX must be a path that begins with a slash and ends without", key="FS_PREFIX"
+        )
+    app.url_map.converters["fs_name"] = AnyName
+    # "a//b" and "a/b" are two files.
+    rule = f"{prefix}/<storage>/<fs_name:filename>"
+    app.add_url_rule(rule, "fs.serve", _serve, methods=["GET"], merge_slashes=False)
+    return prefix
+
+
+def _serve(storage: str, filename: str) -> Response:
+    mount = _state(current_app).mounts.get(storage)
+    if mount is None:
+        raise NotFound
+    if not mount.storage.may_serve(filename):
+        raise Forbidden
+    try:
+        return mount.storage.serve(filename)
+    except InvalidName as error:
+        raise NotFound from error
 
 
 def _state(app: Flask) -> State:

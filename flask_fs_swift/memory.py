@@ -15,19 +15,23 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from .concurrency import new_lock
+from .conditions import NO_CONDITIONS
 from .content import whole
-from .errors import FileExists, FileNotFound
+from .errors import FileExists, FileNotFound, RangeNotSatisfiable
 from .hashing import md5_of
 from .metadata import checked_metadata
 from .names import check_name, check_prefix
 from .objects import ObjectInfo
+from .ranges import WHOLE
 from .streams import ObjectStream, check_chunk_size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from .conditions import Conditions
     from .content import Content
     from .objects import Properties
+    from .ranges import ByteRange
     from .streams import Download
 
 
@@ -48,17 +52,31 @@ class MemoryBackend:
         """Describe an object."""
         return self._find(name).info
 
-    def get(self, name: str, chunk_size: int) -> ObjectStream:
+    def get(
+        self,
+        name: str,
+        chunk_size: int,
+        wanted: ByteRange = WHOLE,
+        conditions: Conditions = NO_CONDITIONS,
+    ) -> ObjectStream:
         """Open an object for reading."""
         check_chunk_size(chunk_size)
         stored = self._find(name)
+        size = len(stored.data)
+        conditions.check(stored.info)
+        found = wanted.of(size)
+        if found is None:
+            raise RangeNotSatisfiable(
+                f"{name!r} has {size} bytes, and none of those", filename=name, size=size
+            )
+        data = stored.data if found.is_whole else stored.data[found.start : found.end]
         return ObjectStream(
             name,
-            stored.info.size,
-            _Reading(stored.data),
+            _Reading(data),
             describe=lambda: stored.info,
             resume=_never_breaks,
-            md5_of_content=stored.info.etag,
+            md5_of_object=stored.info.etag,
+            span=found,
             chunk_size=chunk_size,
         )
 
@@ -159,6 +177,8 @@ def _describe(name: str, data: bytes, properties: Properties) -> ObjectInfo:
         content_type=properties.content_type,
         modified=now,
         metadata=properties.metadata,
+        cache_control=properties.cache_control,
+        content_disposition=properties.content_disposition,
         expires=None if seconds is None else now + timedelta(seconds=seconds),
     )
 
@@ -174,7 +194,11 @@ def _rolled_up(infos: list[ObjectInfo], prefix: str, delimiter: str) -> Iterator
         if name:
             yield ObjectInfo(name, 0, None, "application/directory", None, is_prefix=True)
         else:
-            yield from (replace(info, metadata={}, expires=None) for info in group)
+            yield from map(_as_listed, group)
+
+
+def _as_listed(info: ObjectInfo) -> ObjectInfo:
+    return replace(info, metadata={}, expires=None, cache_control=None, content_disposition=None)
 
 
 class _Reading:

@@ -26,6 +26,10 @@ class ObjectInfo:
     metadata: Mapping[str, str] = field(default_factory=dict)
     #: When Swift will delete the object, aware, in UTC; None in listings.
     expires: datetime | None = None
+    #: Headers that were stored with the object; None in listings.
+    cache_control: str | None = None
+    content_disposition: str | None = None
+    content_encoding: str | None = None
     #: A large object: a list of segments, whose ETag is no MD5 of the content.
     is_manifest: bool = False
     #: Not an object: what the names that were rolled up at a delimiter begin with.

@@ -13,6 +13,7 @@ from urllib.parse import quote, urljoin
 
 from flask import current_app, has_request_context, request
 
+from .conditions import NO_CONDITIONS, of_version
 from .content import take
 from .errors import (
     ConfigError,
@@ -26,27 +27,34 @@ from .metadata import check_header
 from .names import check_name
 from .objects import Properties
 from .presets import DEFAULTS, Extensions, is_allowed, normalised
-from .streams import CHUNK_SIZE, BinaryReader, ObjectStream, TextReader
+from .ranges import ByteRange, byte_range, cut, merged
+from .seekable import BinaryReader, ObjectFile, TextReader
+from .serving import Manner, Server
+from .streams import CHUNK_SIZE, ObjectStream
 from .uploads import guess_type, uploaded_name, uploaded_type
 from .writer import BinaryWriter, TextWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from datetime import datetime
     from typing import TypeAlias
 
     from flask import Flask
     from typing_extensions import NotRequired, Self
     from werkzeug.datastructures import FileStorage
+    from werkzeug.wrappers import Response
 
     from .backend import Backend
     from .blocks import Readable
+    from .conditions import Conditions
     from .config import StorageSettings
     from .content import RawContent
     from .events import EventHook
     from .objects import ObjectInfo
 
     Folder: TypeAlias = "str | Callable[[], str] | None"
+    #: Tells whether a file may be served to the current request; may abort instead.
+    Authorize: TypeAlias = "Callable[[str], bool]"
 
 T = TypeVar("T")
 
@@ -65,6 +73,8 @@ class Mount:
     settings: StorageSettings
     backend: Backend
     on_event: EventHook | None = None
+    #: Where the application serves its files itself, with a final slash; None: nowhere.
+    served_at: str | None = None
 
 
 class Metadata(TypedDict):
@@ -106,6 +116,7 @@ class Storage:
         self.upload_to = upload_to
         self.overwrite = overwrite
         self._bound: Mount | None = None
+        self._authorize: Authorize | None = None
 
     def bound(self, app: Flask) -> Self:
         """Return this storage tied to an application: it works without an app context.
@@ -260,42 +271,73 @@ class Storage:
 
     # Reading.
 
-    def read(self, filename: str) -> bytes:
-        """Return all of a file, verified.
+    def read(self, filename: str, *, start: int = 0, end: int | None = None) -> bytes:
+        """Return all of a file, verified; or some of its bytes, which Swift has no MD5 of.
 
+        :param start: the first byte.
+        :param end: after the last byte; None, or what is beyond the end: the end.
         :raises FileNotFound: there is none.
+        :raises RangeNotSatisfiable: it ends before ``start``.
         :raises ETagMismatchError: what arrived is not what was stored.
         :raises StreamBroken: the transfer broke and could not be resumed.
         """
+        wanted = byte_range(start, end)
         mount = self._mount()
         with self._watched(mount, "read") as seen:
-            with mount.backend.get(filename, CHUNK_SIZE) as stream:
+            with mount.backend.get(filename, CHUNK_SIZE, wanted) as stream:
                 content = stream.read()
             seen.bytes = len(content)
         return content
 
-    def read_chunks(self, filename: str, chunk_size: int = CHUNK_SIZE) -> ObjectStream:
+    def read_ranges(self, filename: str, ranges: Iterable[tuple[int, int | None]]) -> list[bytes]:
+        """Return several ranges of one version of a file, in the order they are given.
+
+        Those that touch, or nearly, are fetched together.
+
+        :param ranges: as ``start`` and ``end`` of :meth:`read`.
+        :raises ObjectChanged: the file was replaced between two requests.
+        :raises FSError: as :meth:`read`.
+        """
+        wanted = [ByteRange(start, end) for start, end in ranges]
+        mount = self._mount()
+        fetched: dict[ByteRange, bytes] = {}
+        conditions = NO_CONDITIONS
+        with self._watched(mount, "read_ranges") as seen:
+            for together in merged(wanted):
+                with mount.backend.get(filename, CHUNK_SIZE, together, conditions) as stream:
+                    conditions = of_version(stream.info.etag)
+                    fetched[together] = stream.read()
+                seen.bytes += len(fetched[together])
+            return [cut(filename, fetched, each) for each in wanted]
+
+    def read_chunks(
+        self,
+        filename: str,
+        chunk_size: int = CHUNK_SIZE,
+        *,
+        start: int = 0,
+        end: int | None = None,
+    ) -> ObjectStream:
         """Open a file for reading in chunks: an iterator, a context manager, ``read(n)``.
 
         It holds a connection until its last byte was read, or it is closed or dropped.
         A view can return it in a response.
 
         :param chunk_size: bytes.
+        :param start: the first byte.
+        :param end: after the last byte; None, or what is beyond the end: the end.
         :raises FileNotFound: there is none. Raised here, not while reading.
+        :raises RangeNotSatisfiable: it ends before ``start``.
         """
+        wanted = byte_range(start, end)
         mount = self._mount()
         watch = self._watched(mount, "read_chunks")
         try:
-            stream = mount.backend.get(filename, chunk_size)
+            stream = mount.backend.get(filename, chunk_size, wanted)
         except BaseException as error:
             watch.ended(error)
             raise
-
-        def end(received: int, error: BaseException | None) -> None:
-            watch.bytes = received
-            watch.ended(error)
-
-        stream.on_end = end
+        stream.on_end = watch.ended_after
         return stream
 
     @overload
@@ -313,6 +355,8 @@ class Storage:
     ) -> IO[str] | IO[bytes]:
         """Open a file as Python would: ``"rb"``, ``"r"``, ``"wb"`` or ``"w"``, text in UTF-8.
 
+        What is read is one version of the file, fetched as it is needed: it may seek. What
+        is read from beginning to end is verified; 256 KiB come with the first request.
         What is written is stored on a clean close; a ``with`` block that raises stores
         nothing. Up to 4 MiB wait in memory, more in a temporary file.
 
@@ -320,8 +364,8 @@ class Storage:
         :raises FileNotFound: reading, and there is none.
         """
         if mode in {"r", "rb"}:
-            stream = self.read_chunks(filename)
-            return BinaryReader(stream) if mode == "rb" else TextReader(stream)
+            file = self._opened(filename)
+            return BinaryReader(file) if mode == "rb" else TextReader(file)
         if mode not in {"w", "wb"}:
             raise ValueError(f"mode must be 'rb', 'r', 'wb' or 'w', not {mode!r}")
         check_name(filename)
@@ -332,6 +376,19 @@ class Storage:
             return storage.write(filename, file, overwrite)
 
         return BinaryWriter(store) if mode == "wb" else TextWriter(store)  # type: ignore[return-value]
+
+    def _opened(self, filename: str) -> ObjectFile:
+        mount = self._mount()
+
+        def open_range(wanted: ByteRange, conditions: Conditions) -> ObjectStream:
+            return mount.backend.get(filename, CHUNK_SIZE, wanted, conditions)
+
+        watch = self._watched(mount, "open")
+        try:
+            return ObjectFile(open_range, watch.ended_after)
+        except BaseException as error:
+            watch.ended(error)
+            raise
 
     def exists(self, filename: str) -> bool:
         """Tell whether there is such a file. Raises where that is not known.
@@ -369,7 +426,7 @@ class Storage:
             "size": info.size,
             "mime": info.content_type,
             "modified": info.modified,
-            "url": self.url(filename) if self._mount().settings.url else None,
+            "url": self._url_of(filename),
         }
         if info.checksum is not None:
             described["checksum"] = info.checksum
@@ -414,23 +471,75 @@ class Storage:
         with self._watched(mount, "list"):
             yield from found
 
+    def serve(
+        self,
+        filename: str,
+        *,
+        as_attachment: bool = False,
+        download_name: str | None = None,
+    ) -> Response:
+        """Answer the current request with a file: GET and HEAD, ranges, conditions.
+
+        What a browser would run as a page of the application, such as HTML or SVG, is
+        an attachment, unless ``SERVE_INLINE``. The connection comes back with the last byte,
+        or when the client leaves.
+
+        :param as_attachment: whether the browser saves it, in place of showing it.
+        :param download_name: what it is called then; by default as here, without folders.
+        :raises HTTPException: 404 there is none; 412, 416 as RFC 9110 says.
+        :raises FSError: Swift failed; no response has begun.
+        """
+        mount = self._mount()
+        watch = self._watched(mount, "serve")
+
+        def watched(stream: ObjectStream) -> None:
+            stream.on_end = watch.ended_after
+
+        manner = Manner(
+            cache_control=mount.settings.cache_control,
+            is_trusted=mount.settings.serve_inline,
+            as_attachment=as_attachment,
+            download_name=download_name,
+        )
+        return Server(mount.backend, filename, manner, watched).answer(request)
+
+    def authorize(self, check: Authorize) -> Authorize:
+        """Have a function asked before the application serves a file by itself (``FS_SERVE``).
+
+        It is given the file's name, in the request that asks for it. It aborts, or returns
+        whether the file may be served; if not, the answer is 403.
+        """
+        self._authorize = check
+        return check
+
+    def may_serve(self, filename: str) -> bool:
+        """Tell whether a file may be served to the current request."""
+        return self._authorize is None or self._authorize(filename)
+
     def url(self, filename: str, external: bool = False) -> str:
-        """Return where a file can be fetched, below the ``URL`` setting.
+        """Return where a file can be fetched: below the ``URL`` setting, or served by ``FS_SERVE``.
 
         :param external: with scheme and host, also where the setting has none.
-        :raises OperationNotSupported: there is no such setting.
+        :raises OperationNotSupported: there is neither.
         """
         check_name(filename)
-        base = self._mount().settings.url
+        mount = self._mount()
+        base = mount.settings.url or mount.served_at
         if base is None:
             raise OperationNotSupported(
-                f"{self.name!r} has no public address; set {self.name.upper()}_FS_URL",
+                f"{self.name!r} has no public address; set {self.name.upper()}_FS_URL or FS_SERVE",
                 filename=filename,
             )
         # A slash at the beginning is the name's own: after another it would begin a host.
         bare = filename.lstrip("/")
         path = "%2F" * (len(filename) - len(bare)) + quote(bare)
+        if mount.settings.url is None and has_request_context():
+            base = request.root_path + base
         return (urljoin(request.url_root, base) if external else base) + path
+
+    def _url_of(self, filename: str) -> str | None:
+        mount = self._mount()
+        return self.url(filename) if mount.settings.url or mount.served_at else None
 
     def path(self, filename: str) -> str:
         """Raise: no backend of this package keeps files in the file system.

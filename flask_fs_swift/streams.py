@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer, Self
 
     from .objects import ObjectInfo
+    from .ranges import Span
 
 #: Bytes.
 CHUNK_SIZE = 1024 * 1024
@@ -81,35 +82,41 @@ class ObjectStream:
 
     Lives until its last byte was read or it was closed; closing it again does nothing.
     Iterating yields chunks of ``chunk_size`` bytes, the last one shorter.
+
+    :param span: the bytes that it hands over; None: what comes until the end.
     """
 
     def __init__(
         self,
         name: str,
-        size: int | None,
         download: Download,
         *,
         describe: Callable[[], ObjectInfo],
         resume: Resume,
-        md5_of_content: str | None,
+        md5_of_object: str | None,
+        span: Span | None,
         chunk_size: int = CHUNK_SIZE,
     ) -> None:
         #: Bytes handed over so far.
         self.received = 0
+        #: Which bytes it hands over; None: all, and Swift does not say how many.
+        self.span = span
+        #: The MD5 of the whole object; None where Swift does not say it.
+        self.md5_of_object = md5_of_object
         #: Called once, when the stream is closed other than by being dropped, with the
         #: bytes handed over and the error that ended it, if one did. It must not refer
         #: to the stream: one in a cycle is not dropped before the next collection.
         self.on_end: Callable[[int, BaseException | None], None] | None = None
         self._chunk_size = chunk_size
         self._name = name
-        self._size = size
+        self._size = span.end - span.start if span is not None else None
         self._describe = describe
-        self._expected = md5_of_content
-        self._digest = MD5() if md5_of_content else None
+        self._expected = md5_of_object if span is None or span.is_whole else None
+        self._digest = MD5() if self._expected else None
         self._resume = resume
         self._download: Download | None = download
         self._closed = False
-        if size == 0:
+        if self._size == 0:
             self._complete()
 
     @cached_property
@@ -294,46 +301,3 @@ class ObjectStream:
     def __del__(self) -> None:
         if not getattr(self, "_closed", True):
             self.drop()
-
-
-class StreamFile(io.RawIOBase):
-    """A stream as the raw file below :class:`io.BufferedReader`."""
-
-    def __init__(self, stream: ObjectStream) -> None:
-        self.stream = stream
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: Buffer, /) -> int:
-        """Fill a buffer with the next bytes; return how many they were."""
-        return self.stream.readinto(buffer)
-
-    def close(self) -> None:
-        """Close the stream with the file."""
-        if not self.closed:
-            self.stream.close()
-        super().close()
-
-
-class BinaryReader(io.BufferedReader):
-    """A stream as a binary file. Dropped without being closed, it tells no hook."""
-
-    def __init__(self, stream: ObjectStream) -> None:
-        super().__init__(StreamFile(stream), CHUNK_SIZE)
-        self._stream = stream
-
-    def __del__(self) -> None:
-        self._stream.drop()
-
-
-class TextReader(io.TextIOWrapper):
-    """A stream as a text file in UTF-8. Dropped without being closed, it tells no hook."""
-
-    def __init__(self, stream: ObjectStream) -> None:
-        super().__init__(BinaryReader(stream), encoding="utf-8")
-        self._stream = stream
-
-    def __del__(self) -> None:
-        self._stream.drop()

@@ -7,19 +7,23 @@ from typing import TYPE_CHECKING
 
 from .answers import listed_info, listed_names
 from .call import Caller
+from .conditions import NO_CONDITIONS
 from .container import Container
 from .errors import FileExists, FileNotFound, SwiftError
 from .login import Login
 from .names import check_name, check_prefix
+from .ranges import WHOLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from .conditions import Conditions
     from .config import SwiftSettings
     from .container import Page
     from .content import Content
     from .objects import ObjectInfo, Properties
     from .pool import Pool
+    from .ranges import ByteRange
     from .streams import ObjectStream
 
 
@@ -43,9 +47,15 @@ class SwiftBackend:
         """Describe an object. One request."""
         return self._container.head(name)
 
-    def get(self, name: str, chunk_size: int) -> ObjectStream:
+    def get(
+        self,
+        name: str,
+        chunk_size: int,
+        wanted: ByteRange = WHOLE,
+        conditions: Conditions = NO_CONDITIONS,
+    ) -> ObjectStream:
         """Open an object for reading. One request, and one more for each break on the way."""
-        return self._container.get(name, chunk_size)
+        return self._container.get(name, chunk_size, wanted, conditions)
 
     def put(
         self, name: str, content: Content, properties: Properties, *, overwrite: bool

@@ -199,6 +199,8 @@ def true_defaults() -> dict[str, object]:
         "BACKEND": settings.backend,
         "MAX_SIZE": settings.max_size,
         "URL": settings.url,
+        "CACHE_CONTROL": settings.cache_control,
+        "SERVE_INLINE": settings.serve_inline,
         "ALLOW": settings.allow,
         "DENY": settings.deny,
         "AUTH_VERSION": login.credentials.auth_version,

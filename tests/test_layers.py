@@ -16,6 +16,7 @@ LAYERS = [
     "testing",
     "extension flask_fs2",
     "storage",
+    "serving",
     "swift memory uploads",
     "container",
     "download",
@@ -27,10 +28,12 @@ LAYERS = [
     "connection",
     "retry",
     "backend answers",
-    "content streams",
+    "content seekable",
+    "streams",
     "transport",
     "tls wire",
     "config http1 hashing",
+    "conditions ranges",
     "objects names metadata etag concurrency blocks events writer presets",
     "devserver",
     "errors",
@@ -39,7 +42,7 @@ LAYERS = [
 #: Who may import what is not ours. Typing imports count, too.
 KEEPERS = {
     "flask": {"storage", "extension", "flask_fs2"},
-    "werkzeug": {"storage", "uploads", "flask_fs2"},
+    "werkzeug": {"conditions", "extension", "serving", "storage", "uploads", "flask_fs2"},
     "swiftclient": {
         "errors", "answers", "auth", "call", "connection", "container", "download", "pool", "login",
         "flask_fs2",

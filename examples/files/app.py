@@ -13,10 +13,10 @@ from __future__ import annotations
 from http import HTTPStatus
 from itertools import islice
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from flask import Flask, abort, redirect, render_template, request, url_for
-from werkzeug.http import parse_options_header
+from werkzeug.exceptions import NotFound
 from werkzeug.routing import PathConverter
 
 from flask_fs_swift import (
@@ -42,8 +42,6 @@ if TYPE_CHECKING:
 
 #: Lines on one page.
 PAGE = 1000
-#: What a browser may show on our own site, because nothing in it can run.
-SHOWN = {"image/avif", "image/gif", "image/jpeg", "image/png", "image/webp", "text/plain"}
 #: What went wrong: the status of the answer, and what to tell the visitor.
 PROBLEMS: list[tuple[type[FSError], HTTPStatus, str]] = [
     (FileExists, HTTPStatus.CONFLICT, "exists already and was kept. Tick “Replace” to replace it."),
@@ -108,23 +106,13 @@ def upload() -> AnyResponse | tuple[str, HTTPStatus]:
 
 
 @app.get("/files/<name:name>")
-def download(name: str) -> Response:
-    """Pass a file on as it comes from Swift, a chunk at a time.
+def download(name: str) -> AnyResponse:
+    """Pass a file on as it comes from Swift: all of it, or the part that a player asks for.
 
-    The response closes the stream when it ends, also when the visitor has gone away: that
-    gives the connection back to the pool.
+    The response gives the connection back when it ends, also when the visitor has gone away.
+    What could run on our own site is an attachment.
     """
-    stream = files.read_chunks(name)
-    content_type = stream.info.content_type
-    response = app.response_class(stream, content_type=content_type)
-    if stream.info.size is not None:
-        response.content_length = stream.info.size
-    shown = parse_options_header(content_type)[0].lower() in SHOWN
-    disposition = "inline" if shown else "attachment"
-    # Encoded, a name cannot end the header, whatever is in it (RFC 6266, 4.1).
-    basename = quote(name.rstrip("/").rpartition("/")[2], safe="")
-    response.headers["Content-Disposition"] = f"{disposition}; filename*=UTF-8''{basename}"
-    return response
+    return files.serve(name)
 
 
 @app.post("/delete")
@@ -153,10 +141,16 @@ def distrust(response: Response) -> Response:
     """Have browsers take nothing for what it does not say it is, and run no scripts at all."""
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers["Content-Security-Policy"] = (
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
-        "frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; style-src 'self'; img-src 'self'; media-src 'self'; "
+        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     )
     return response
+
+
+@app.errorhandler(NotFound)
+def missing(error: NotFound) -> AnyResponse | NotFound | tuple[str, HTTPStatus]:
+    """Tell which file is missing, if it is a file that is."""
+    return failure(error.__cause__) if isinstance(error.__cause__, FSError) else error
 
 
 @app.errorhandler(FSError)

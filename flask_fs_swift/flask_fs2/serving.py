@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING
 
 from flask import Response
 
+from flask_fs_swift.serving import is_shown
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from flask_fs_swift.streams import ObjectStream
-
-# What a browser shows and does not run. All else is an attachment: HTML, SVG, XML and
-# scripts would run in the application's name.
-_SHOWN = {"text/plain", "text/csv", "application/json", "application/pdf"}
 
 
 def respond(stream: ObjectStream, content: Iterable[bytes], size: int | None) -> Response:
@@ -33,12 +31,6 @@ def respond(stream: ObjectStream, content: Iterable[bytes], size: int | None) ->
     if info.etag is not None:
         response.set_etag(info.etag)
     response.headers["X-Content-Type-Options"] = "nosniff"
-    if not _is_shown(response.mimetype or ""):
+    if not is_shown(info.content_type):
         response.headers["Content-Disposition"] = "attachment"
     return response
-
-
-def _is_shown(mimetype: str) -> bool:
-    kind, _, subtype = mimetype.partition("/")
-    is_picture = kind == "image" and not subtype.startswith("svg")
-    return is_picture or kind in {"audio", "video"} or mimetype in _SHOWN

@@ -1,8 +1,9 @@
 # The part of python-swiftclient that the package uses; it ships no types.
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from .client import HTTPConnection as HTTPConnection, logger_settings as logger_settings
+from .client import HTTPConnection as HTTPConnection
+from .client import logger_settings as logger_settings
 
 class _Readable(Protocol):
     def read(self, size: int = ..., /) -> bytes | memoryview: ...
