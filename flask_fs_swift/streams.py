@@ -109,9 +109,10 @@ class ObjectStream:
         self.on_end: Callable[[int, BaseException | None], None] | None = None
         self._chunk_size = chunk_size
         self._name = name
-        self._size = span.end - span.start if span is not None else None
         self._describe = describe
-        self._expected = md5_of_object if span is None or span.is_whole else None
+        self._size = None if span is None else span.end - span.start
+        is_whole = span is None or self._size == span.size
+        self._expected = md5_of_object if is_whole else None
         self._digest = MD5() if self._expected else None
         self._resume = resume
         self._download: Download | None = download
