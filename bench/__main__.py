@@ -26,7 +26,9 @@ def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few minutes: fewer, shorter rounds")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="rows whose name begins so")
-    parser.add_argument("--out", type=Path, default=RESULTS, metavar="FOLDER")
+    parser.add_argument(
+        "--out", type=Path, default=RESULTS, metavar="FOLDER", help="for the results: bench/results"
+    )
     parser.add_argument("--list", action="store_true", help="name the rows")
     parser.add_argument("-v", action="store_true", help="let clients say what they have to say")
     return parser.parse_args(arguments)
@@ -78,6 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what was asked for, and write it down."""
     chose = options(arguments)
     rows = chosen(chose.only)
+    if not rows:
+        print("there is no such row; --list names them", file=sys.stderr)
+        return 2
     if chose.list:
         print("\n".join(f"{row.name:24} {row.section}: {row.title}" for row in rows))
         return 0
@@ -89,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.write(done, chose.out)
     draw(chose.out)
     print(report.markdown(done))
+    print(f"written to {chose.out}", file=sys.stderr)
     return 0
 
 

@@ -5,4 +5,4 @@ import sys
 from .__main__ import main
 
 if __name__ == "__main__":
-    sys.exit(main(["--only", "memory"]))
+    sys.exit(main(["--only", "memory", *sys.argv[1:]]))
