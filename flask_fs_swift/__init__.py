@@ -26,7 +26,7 @@ from .errors import (
 from .events import Event
 from .extension import FS, by_name, init_app
 from .memory import MemoryBackend
-from .objects import ObjectInfo
+from .objects import FormFiles, FormUpload, ObjectInfo, RefusedFile
 from .pool import Pool, PoolStats
 from .presets import (
     ALL,
@@ -70,6 +70,8 @@ __all__ = [
     "FileNotFound",
     "FileTooLarge",
     "Forbidden",
+    "FormFiles",
+    "FormUpload",
     "InvalidName",
     "MemoryBackend",
     "ObjectChanged",
@@ -81,6 +83,7 @@ __all__ = [
     "PoolStats",
     "QuotaExceeded",
     "RangeNotSatisfiable",
+    "RefusedFile",
     "Storage",
     "StreamBroken",
     "SwiftBackend",

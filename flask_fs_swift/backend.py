@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from .conditions import NO_CONDITIONS
 from .ranges import WHOLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from .conditions import Conditions
     from .content import Content
-    from .objects import ObjectInfo, Properties
+    from .objects import FormUpload, ObjectInfo, Properties
     from .ranges import ByteRange
+    from .signing import Grant
     from .streams import ObjectStream
 
 
@@ -85,3 +86,45 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Give back what the backend holds. It is not used after that."""
+
+
+@runtime_checkable
+class Reachable(Backend, Protocol):
+    """A backend that others can reach past us, with what we sign for them."""
+
+    def temporary_url(self, name: str, grant: Grant) -> str:
+        """Return the URL of an object, or of all below a prefix, that does what is granted.
+
+        :raises ConfigError: there is no key to sign with.
+        """
+
+    def form(
+        self, prefix: str, *, redirect: str | None, max_size: int, max_count: int, expires: int
+    ) -> FormUpload:
+        """Return a form whose files get names that begin with ``prefix``.
+
+        :param max_size: bytes of each file.
+        :param expires: Unix time, in seconds.
+        :raises ConfigError: there is no key to sign with.
+        """
+
+    def adopt(self, source: str, target: str, *, overwrite: bool) -> None:
+        """Copy an object's content and content type, and nothing else of it.
+
+        The second of two equal calls finds its own copy, and leaves it as it is.
+
+        :raises FileNotFound: there is no source.
+        :raises FileExists: there is another target, and ``overwrite`` is False.
+        """
+
+    def discard(self, names: Collection[str]) -> None:
+        """Remove objects whose names other verbs refuse."""
+
+    def set_temporary_url_key(self, key: str, second: str | None) -> None:
+        """Have signatures made with these keys accepted, and no others.
+
+        :raises OperationNotSupported: they are not.
+        """
+
+    def set_cors(self, origins: str, max_age: int | None, expose_headers: str) -> None:
+        """Say which pages of other origins may use the objects; empty: none."""

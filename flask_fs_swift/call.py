@@ -51,6 +51,13 @@ class Caller:
         """Return the attempts of a new call; its deadline begins now."""
         return Attempts(self._retrying)
 
+    def storage_url(self) -> str:
+        """Return where Swift is, as the token says that there is, or a new one.
+
+        :raises AuthFailed: there is none, and none could be had.
+        """
+        return self._login.tokens.token(self.attempts().deadline).url
+
     def run(self, call: Call, send: Callable[[Connection], T]) -> T:
         """Send a request whose answer is read at once."""
         checkout, answer = self.start(call, send)

@@ -19,6 +19,7 @@ from .etag import POLICIES, MismatchPolicy
 from .metadata import check_header
 from .names import check_container
 from .presets import normalised
+from .signing import check_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -107,6 +108,8 @@ class SwiftSettings:
     create_container: bool = False
     etag_mismatch_policy: MismatchPolicy = "log"
     retrying: RetrySettings = field(default=RetrySettings())
+    #: Signs temporary URLs and forms; the container has the same.
+    temporary_url_key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -298,6 +301,7 @@ _SWIFT = (
     "BACKOFF",
     "ETAG_MISMATCH_POLICY",
     "TOKEN_CACHE",
+    "TEMPORARY_URL_KEY",
 )
 
 
@@ -368,6 +372,7 @@ class _Reader:
                 retries=self.get("RETRIES", _at_least(0), RetrySettings.retries),
                 backoff=self.get("BACKOFF", _seconds, RetrySettings.backoff),
             ),
+            temporary_url_key=self.get("TEMPORARY_URL_KEY", _signing_key, None),
         )
 
     def _container(self, name: str) -> str:
@@ -432,3 +437,10 @@ def _secret(key: str, value: object) -> str:
     if not isinstance(value, str) or not value:
         raise ConfigError(f"{key} must be a string that is not empty", key=key)
     return value
+
+
+def _signing_key(key: str, value: object) -> str:
+    try:
+        return check_key(cast("str", value))
+    except ValueError as error:
+        raise ConfigError(f"{key}: {error}", key=key) from error

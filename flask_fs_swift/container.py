@@ -8,11 +8,14 @@ cannot be found out is said: ``maybe_applied``.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from urllib.parse import quote
 
 from swiftclient import ClientException
 
@@ -40,7 +43,7 @@ from .ranges import WHOLE
 from .streams import CHUNK_SIZE, ObjectStream, check_chunk_size
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from swiftclient import Connection
@@ -229,6 +232,111 @@ class Container:
         if expected is not None:
             self._verify(target, expected, unquoted(answer.get("etag")))
 
+    def adopt(self, source: str, target: str, *, overwrite: bool) -> None:
+        """Copy an object's content and content type inside Swift, and nothing else of it.
+
+        The copy is signed with a nonce that says of what it is one, so that a second attempt
+        knows it.
+
+        :raises FileNotFound: there is no source.
+        :raises FileExists: there is another target, and ``overwrite`` is False.
+        """
+        check_name(target)
+        etag = unquoted(self._head(source).get("etag"))
+        nonce = hashlib.sha256(f"{source}\n{etag}".encode()).hexdigest()[:32]
+        there = self._head_if_any(target)
+        if there.get(_NONCE_HEADER) == nonce:
+            return
+        if there and not overwrite:
+            raise FileExists(f"{target!r} exists", filename=target)
+        call = self._call("copy", source, changes=True)
+        destination = f"/{self.name}/{target}"
+        fields = {"x-fresh-metadata": "true", _NONCE_HEADER: nonce, "if-match": f'"{etag}"'}
+        try:
+            self._caller.run(
+                call,
+                lambda connection: connection.copy_object(
+                    self.name, source, destination=destination, headers=fields
+                ),
+            )
+        except SwiftError as error:
+            if error.http_status == 412:
+                raise ObjectChanged(
+                    f"{source!r} changed while it was copied; nothing was stored",
+                    filename=source,
+                    maybe_applied=error.maybe_applied,
+                ) from error
+            self._explain(error, source)
+
+    def discard(self, names: Collection[str]) -> None:
+        """Remove objects whose names no URL can carry, in one request (Swift's bulk delete).
+
+        :raises SwiftError: Swift did not remove them all.
+        """
+        lines = [f"{quote(self.name)}/{quote(name)}" for name in names]
+        headers = {"Content-Type": "text/plain", "Accept": "application/json"}
+        call = self._call(f"remove {len(lines)} object(s) from {self.name!r}", None, changes=True)
+
+        def send(connection: Connection) -> bytes:
+            return connection.post_account(
+                headers, query_string="bulk-delete", data="\n".join(lines).encode()
+            )[1]
+
+        answer = self._caller.run(call, send)
+        if not _has_removed(answer, len(lines)):
+            raise SwiftError(f"Swift did not remove {len(lines)} object(s) from {self.name!r}")
+
+    def set_headers(self, headers: Mapping[str, str]) -> None:
+        """Change some of the container's headers; those with no value are removed.
+
+        :raises ContainerNotFound: unless the settings say to create it.
+        """
+        call = self._call(f"set headers of the container {self.name!r}", None, changes=True)
+        fields = {
+            # An empty header is lost on its way through some proxies.
+            name if value else name.replace("x-", "x-remove-", 1): value or "x"
+            for name, value in headers.items()
+        }
+
+        def send(connection: Connection) -> None:
+            connection.post_container(self.name, fields)
+
+        try:
+            self._caller.run(call, send)
+        except SwiftError as error:
+            if error.http_status != 404:
+                raise
+            if not self._settings.create_container:
+                raise self._no_container(error) from error
+            self._create_container()
+            self._caller.run(call, send)
+        self._saw()
+
+    def accepts(self, name: str, signature: str) -> bool:
+        """Tell whether Swift lets somebody without a token ask for what was signed.
+
+        :param signature: the query of a temporary URL.
+        """
+        call = self._call("look whether a signature is accepted for", name)
+
+        def send(connection: Connection) -> bool:
+            # With ours, a Swift without the middleware would answer too. The next call attaches
+            # its own.
+            connection.token = "none"  # noqa: S105
+            try:
+                connection.head_object(self.name, name, query_string=signature)
+            except ClientException as answer:
+                if answer.http_status not in {401, 403, 404}:
+                    raise
+                return answer.http_status == 404
+            return True
+
+        return self._caller.run(call, send)
+
+    def storage_url(self) -> str:
+        """Return where the account of the container is."""
+        return self._caller.storage_url()
+
     def update_metadata(self, name: str, metadata: Mapping[str, str | None]) -> None:
         """Set some of an object's user metadata, and keep the rest; None removes a key.
 
@@ -312,6 +420,12 @@ class Container:
         self._saw()
         return headers
 
+    def _head_if_any(self, name: str) -> dict[str, str]:
+        try:
+            return self._head(name)
+        except FileNotFound:
+            return {}
+
     def _put(self, call: Call, content: Content, fields: dict[str, str]) -> dict[str, str]:
         name = call.filename or ""
 
@@ -376,9 +490,7 @@ class Container:
     def _head_after(self, call: Call) -> dict[str, str]:
         """Ask what is there after a create of unknown outcome; nothing, if it was deleted."""
         try:
-            return self._head(call.filename or "")
-        except FileNotFound:
-            return {}
+            return self._head_if_any(call.filename or "")
         except FSError as unknown:
             unknown.maybe_applied = True
             raise
@@ -470,6 +582,15 @@ class Container:
             http_status=404,
             transaction_id=error.transaction_id,
         )
+
+
+def _has_removed(answer: bytes, count: int) -> bool:
+    """Tell what a bulk delete answers: its status is 200 whatever happened."""
+    try:
+        told = json.loads(answer)
+        return bool(told["Number Deleted"] + told["Number Not Found"] == count)
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _is_what_was_asked(

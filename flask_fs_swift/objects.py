@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+
+#: Why a file of a form was not stored: its name or extension is not taken, it has too many
+#: bytes, there were too many files, or there is one of its name.
+Refusal: TypeAlias = Literal["name", "extension", "size", "count", "exists"]
 
 
 @dataclass(frozen=True)
@@ -51,3 +55,33 @@ class Properties:
     expires_after: int | None = None
     cache_control: str | None = None
     content_disposition: str | None = None
+
+
+@dataclass(frozen=True)
+class FormUpload:
+    """A browser's form that sends files straight to Swift. Good until it expires."""
+
+    #: What ``finish_form_upload`` is given. It may pass through the browser.
+    id: str
+    #: The form's ``action``; its ``method`` is POST, its ``enctype`` multipart/form-data.
+    url: str
+    #: Hidden fields, which come before the files. They are a credential.
+    fields: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class RefusedFile:
+    """A file of a form that was not stored, and is deleted."""
+
+    #: As the browser gave it: a stranger's word.
+    name: str
+    reason: Refusal
+
+
+@dataclass(frozen=True)
+class FormFiles:
+    """What became of the files of a form."""
+
+    #: The names that they have in the storage now.
+    stored: tuple[str, ...]
+    refused: tuple[RefusedFile, ...]

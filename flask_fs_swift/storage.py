@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Literal, TypedDict, TypeVar, overload
 from urllib.parse import quote, urljoin
 
-from flask import current_app, has_request_context, request
+from flask import current_app, has_request_context, redirect, request
+from werkzeug.exceptions import NotFound
 
+from .backend import Reachable
 from .conditions import NO_CONDITIONS, of_version
 from .content import take
 from .errors import (
@@ -23,6 +25,7 @@ from .errors import (
     UnauthorizedFileType,
 )
 from .events import Watch
+from .forms import Inbox, is_in_an_inbox, take_out
 from .metadata import check_header
 from .names import check_name
 from .objects import Properties
@@ -30,7 +33,18 @@ from .presets import DEFAULTS, Extensions, is_allowed, normalised
 from .ranges import ByteRange, byte_range, cut, merged
 from .seekable import BinaryReader, ObjectFile, TextReader
 from .serving import Manner, Server
+from .signing import (
+    Grant,
+    check_header_names,
+    check_ip_range,
+    check_key,
+    check_lifetime,
+    check_method,
+    check_origins,
+    check_redirect,
+)
 from .streams import CHUNK_SIZE, ObjectStream
+from .swift import in_seconds
 from .uploads import guess_type, uploaded_name, uploaded_type
 from .writer import BinaryWriter, TextWriter
 
@@ -50,7 +64,7 @@ if TYPE_CHECKING:
     from .config import StorageSettings
     from .content import RawContent
     from .events import EventHook
-    from .objects import ObjectInfo
+    from .objects import FormFiles, FormUpload, ObjectInfo
 
     Folder: TypeAlias = "str | Callable[[], str] | None"
     #: Tells whether a file may be served to the current request; may abort instead.
@@ -198,8 +212,7 @@ class Storage:
                 f"{basename!r} has an extension that {self.name!r} does not take",
                 filename=basename,
             )
-        folders = (_folder(self.upload_to), _folder(prefix))
-        target = "/".join([*filter(None, folders), basename])
+        target = "/".join(filter(None, (self._folder(prefix), basename)))
         self.write(target, file_or_wfs, overwrite, content_type=uploaded_type(file_or_wfs))
         return target
 
@@ -477,6 +490,7 @@ class Storage:
         *,
         as_attachment: bool = False,
         download_name: str | None = None,
+        redirect: float | None = None,
     ) -> Response:
         """Answer the current request with a file: GET and HEAD, ranges, conditions.
 
@@ -486,10 +500,19 @@ class Storage:
 
         :param as_attachment: whether the browser saves it, in place of showing it.
         :param download_name: what it is called then; by default as here, without folders.
-        :raises HTTPException: 404 there is none; 412, 416 as RFC 9110 says.
+        :param redirect: send the browser straight to Swift (302), with a temporary URL that is
+            good for so many seconds. Swift is not asked whether there is such a file, and what
+            it is; it is an attachment, unless ``SERVE_INLINE``. None: the content comes from
+            here.
+        :raises HTTPException: 404 there is none, or it is in a form's upload that was not
+            finished; 412, 416 as RFC 9110 says.
         :raises FSError: Swift failed; no response has begun.
         """
+        if is_in_an_inbox(filename):
+            raise NotFound
         mount = self._mount()
+        if redirect is not None:
+            return self._sent_to_swift(mount, filename, as_attachment, download_name, redirect)
         watch = self._watched(mount, "serve")
 
         def watched(stream: ObjectStream) -> None:
@@ -502,6 +525,26 @@ class Storage:
             download_name=download_name,
         )
         return Server(mount.backend, filename, manner, watched).answer(request)
+
+    def _sent_to_swift(
+        self,
+        mount: Mount,
+        filename: str,
+        as_attachment: bool,
+        download_name: str | None,
+        seconds: float,
+    ) -> Response:
+        answer = redirect(
+            self.temporary_url(
+                filename,
+                seconds,
+                # Always named, because Swift would believe a disposition that is stored with it.
+                filename_for_browser=download_name or filename.rstrip("/").rpartition("/")[2],
+                inline=mount.settings.serve_inline and not as_attachment,
+            )
+        )
+        answer.headers["Cache-Control"] = "no-store"
+        return answer
 
     def authorize(self, check: Authorize) -> Authorize:
         """Have a function asked before the application serves a file by itself (``FS_SERVE``).
@@ -536,6 +579,174 @@ class Storage:
         if mount.settings.url is None and has_request_context():
             base = request.root_path + base
         return (urljoin(request.url_root, base) if external else base) + path
+
+    # Straight to Swift.
+
+    def temporary_url(
+        self,
+        filename: str,
+        expires_in: float = 3600,
+        method: str = "GET",
+        *,
+        filename_for_browser: str | None = None,
+        inline: bool = False,
+        ip_range: str | None = None,
+        prefix: bool = False,
+    ) -> str:
+        """Return a URL at which anybody can do one thing to a file, for a while.
+
+        It cannot be taken back before it expires, but by another key. Swift is not asked
+        whether there is such a file. One for GET, PUT or POST does HEAD too.
+
+        :param expires_in: seconds, from 1 to 604,800 (7 days). Swift's clock counts.
+        :param method: GET, HEAD, PUT, POST or DELETE. With PUT its holder replaces what is
+            there, whatever ``extensions``, ``overwrite`` and ``MAX_SIZE`` say.
+        :param filename_for_browser: what it is saved as; by default its own name, without
+            folders. This and ``inline`` are not signed: who has the URL can change them.
+        :param inline: whether a browser is to show it in place of saving it.
+        :param ip_range: an address or a network (10.0.0.0/8) from which alone it works, as
+            Swift sees addresses.
+        :param prefix: for all files below a folder: ``filename`` ends with a slash, and its
+            user writes a file's quoted name after it, before the question mark.
+        :raises ValueError: an argument that can never be right; a folder without a slash.
+        :raises InvalidName: nothing can have this name.
+        :raises ConfigError: there is no ``TEMPORARY_URL_KEY``.
+        :raises OperationNotSupported: the storage is not on Swift.
+        :raises AuthFailed: Swift's address was not known yet, and could not be asked.
+        """
+        check_name(filename)
+        if prefix and not filename.endswith("/"):
+            raise ValueError(f"a folder ends with a slash: {filename + '/'!r}, not {filename!r}")
+        if filename_for_browser is not None:
+            check_name(filename_for_browser)
+        checked = check_method(method), check_ip_range(ip_range), check_lifetime(expires_in)
+        grant = Grant(
+            method=checked[0],
+            expires=in_seconds(checked[2]),
+            is_prefix=prefix,
+            ip_range=checked[1],
+            download_name=filename_for_browser,
+            inline=inline,
+        )
+        return self._reachable("temporary URLs").temporary_url(filename, grant)
+
+    def form_upload(
+        self,
+        prefix: Folder = None,
+        redirect: str | None = None,
+        *,
+        max_size: int,
+        max_count: int = 1,
+        expires_in: float = 3600,
+    ) -> FormUpload:
+        """Return a form with which a browser sends files straight to Swift.
+
+        They arrive in a folder that nobody can guess. Nothing of it is a file of the storage
+        before :meth:`finish_form_upload`.
+
+        :param prefix: the folder for the files, after ``upload_to``, as in :meth:`save`.
+        :param redirect: where the browser is sent afterwards (303), with ``status`` and
+            ``message`` in the query; None: Swift answers with its status.
+        :param max_size: bytes of each file; no more than ``MAX_SIZE``.
+        :param max_count: files, from 1 to 1,000.
+        :param expires_in: seconds until the form is refused, from 1 to 604,800 (7 days).
+        :raises ValueError: an argument that can never be right.
+        :raises FSError: as :meth:`temporary_url`.
+        """
+        mount = self._mount()
+        limit = mount.settings.max_size
+        inbox = Inbox.new(
+            self._folder(prefix),
+            max_count=max_count,
+            max_size=max_size if limit is None else min(max_size, limit),
+        )
+        checked, seconds = check_redirect(redirect), check_lifetime(expires_in)
+        return self._reachable("forms").form(
+            inbox.path,
+            redirect=checked,
+            max_size=inbox.max_size,
+            max_count=inbox.max_count,
+            expires=in_seconds(seconds),
+        )
+
+    def finish_form_upload(
+        self, upload: FormUpload | str, overwrite: bool | None = None
+    ) -> FormFiles:
+        """Store what a form's user has sent, as :meth:`save` would, and delete the rest.
+
+        Names are made safe; extensions, sizes and the number of files are checked. What the
+        listing does not show yet, another call finds. So does it what was not done when Swift
+        failed: nothing is stored twice.
+
+        :param upload: the form, or its ``id``. Whoever knows it may finish it.
+        :param overwrite: None: as the storage says. Without it, a file whose name is taken
+            is refused.
+        :raises InvalidName: it is no form's ``id``.
+        :raises OperationNotSupported: the storage is not on Swift.
+        :raises FSError: Swift failed; nothing that was sent is lost.
+        """
+        inbox = Inbox.at(upload if isinstance(upload, str) else upload.id)
+        backend = self._reachable("forms")
+        mount = self._mount()
+        with self._watched(mount, "finish_form_upload"):
+            return take_out(
+                backend,
+                inbox,
+                lambda name: self._takes(name, mount),
+                overwrite=self._may_overwrite(overwrite),
+            )
+
+    def set_temporary_url_key(self, key: str, second: str | None = None) -> None:
+        """Have Swift accept what is signed with these keys, and with no other of the container.
+
+        To change a key: set the new one with the old one as second, restart with the new one
+        in ``TEMPORARY_URL_KEY``, and set it alone when the last old URL has expired.
+
+        :param key: 16 to 256 characters of printable ASCII: ``secrets.token_urlsafe(32)``.
+        :raises ValueError: a key is none; it is not repeated.
+        :raises ContainerNotFound: unless it would be created when needed.
+        :raises OperationNotSupported: Swift does not accept the first key: the login may not
+            set it, or Swift has no temporary URLs, or not with SHA-256.
+        """
+        check_key(key)
+        if second is not None:
+            check_key(second)
+        with self._watched(self._mount(), "set_temporary_url_key"):
+            self._reachable("temporary URLs").set_temporary_url_key(key, second)
+
+    def set_cors(
+        self,
+        origins: Iterable[str],
+        *,
+        max_age: int | None = None,
+        expose_headers: Iterable[str] = (),
+    ) -> None:
+        """Say which web pages may use temporary URLs and forms from their scripts.
+
+        :param origins: such as ``https://shop.example``, or ``*`` for every page; none: no page.
+        :param max_age: seconds for which a browser need not ask again; None: it decides.
+        :param expose_headers: names of headers that the scripts may read, beside Swift's own.
+        :raises ValueError: an origin is none, or a header's name.
+        :raises ContainerNotFound: unless it would be created when needed.
+        :raises OperationNotSupported: the storage is not on Swift.
+        """
+        if max_age is not None and not 0 <= max_age <= CENTURY:
+            raise ValueError(f"max_age must be 0 seconds to 100 years, not {max_age}")
+        allowed, exposed = check_origins(origins), check_header_names(expose_headers)
+        with self._watched(self._mount(), "set_cors"):
+            self._reachable("CORS").set_cors(allowed, max_age, exposed)
+
+    def _reachable(self, what: str) -> Reachable:
+        backend = self._mount().backend
+        if not isinstance(backend, Reachable):
+            raise OperationNotSupported(
+                f"{self.name!r} has no {what}: nobody but this application can reach its files, "
+                "because they are not on Swift"
+            )
+        return backend
+
+    def _folder(self, prefix: Folder) -> str:
+        return "/".join(filter(None, (_folder(self.upload_to), _folder(prefix))))
 
     def _url_of(self, filename: str) -> str | None:
         mount = self._mount()

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import math
+import secrets
+import time
 from itertools import chain
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from .answers import listed_info, listed_names
 from .call import Caller
 from .conditions import NO_CONDITIONS
 from .container import Container
-from .errors import FileExists, FileNotFound, SwiftError
+from .errors import (
+    ConfigError,
+    FileExists,
+    FileNotFound,
+    OperationNotSupported,
+    SwiftError,
+)
 from .login import Login
 from .names import check_name, check_prefix
+from .objects import FormUpload
 from .ranges import WHOLE
+from .signing import Grant, signed_form, signed_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from .conditions import Conditions
     from .config import SwiftSettings
@@ -25,6 +37,11 @@ if TYPE_CHECKING:
     from .pool import Pool
     from .ranges import ByteRange
     from .streams import ObjectStream
+
+#: Seconds after the end of a form at which Swift removes what nobody has taken from it.
+UNCLAIMED = 24 * 3600
+#: Seconds that the signature of a look at a new key is good for.
+_LOOK = 60
 
 
 class SwiftBackend:
@@ -117,6 +134,75 @@ class SwiftBackend:
                 raise SwiftError(f"the listing stands still at {marker!r}: the server repeats it")
             marker = last
 
+    def temporary_url(self, name: str, grant: Grant) -> str:
+        """Return a URL that does what is granted. No request, but for a token if there is none."""
+        check_name(name)
+        return self._signed(name, grant, self._key())
+
+    def form(
+        self, prefix: str, *, redirect: str | None, max_size: int, max_count: int, expires: int
+    ) -> FormUpload:
+        """Return a form. No request, but for a token if there is none."""
+        url, fields = signed_form(
+            self._container.storage_url(),
+            self._container.name,
+            prefix,
+            self._key(),
+            redirect=redirect,
+            max_size=max_size,
+            max_count=max_count,
+            expires=expires,
+        )
+        return FormUpload(prefix, url, {**fields, "x_delete_at": str(expires + UNCLAIMED)})
+
+    def adopt(self, source: str, target: str, *, overwrite: bool) -> None:
+        """Copy an object's content and type. Three requests: HEAD both, COPY."""
+        self._container.adopt(source, target, overwrite=overwrite)
+
+    def discard(self, names: Collection[str]) -> None:
+        """Remove objects whose names other verbs refuse. One request."""
+        self._container.discard(names)
+
+    def set_temporary_url_key(self, key: str, second: str | None) -> None:
+        """Have signatures with these keys accepted. Two requests: the POST, and a look.
+
+        Swift drops what a login may not set, and says nothing.
+        """
+        header = "x-container-meta-temp-url-key"
+        self._container.set_headers({header: key, f"{header}-2": second or ""})
+        probe = secrets.token_hex(16)
+        signed = self._signed(probe, Grant("HEAD", in_seconds(_LOOK)), key)
+        if not self._container.accepts(probe, urlsplit(signed).query):
+            raise OperationNotSupported(
+                f"Swift does not accept the key of {self._container.name!r}: the login may not "
+                "set it, or this Swift has no temporary URLs with SHA-256"
+            )
+
+    def set_cors(self, origins: str, max_age: int | None, expose_headers: str) -> None:
+        """Say which pages may use the objects. One request."""
+        header = "x-container-meta-access-control"
+        self._container.set_headers(
+            {
+                f"{header}-allow-origin": origins,
+                f"{header}-max-age": "" if max_age is None else str(max_age),
+                f"{header}-expose-headers": expose_headers,
+            }
+        )
+
+    def _signed(self, name: str, grant: Grant, key: str) -> str:
+        return signed_url(self._container.storage_url(), self._container.name, name, grant, key)
+
+    def _key(self) -> str:
+        key = self._settings.temporary_url_key
+        if key is None:
+            setting = "FS_SWIFT_TEMPORARY_URL_KEY"
+            raise ConfigError(
+                f"{setting} is not set: nothing can be signed without it, and the container "
+                "must have the same key (set_temporary_url_key)",
+                key=setting,
+            )
+        return key
+
     def ensure_container(self) -> None:
         """Create the container where the settings say so, unless it was seen lately."""
         self._container.ensure()
@@ -124,3 +210,8 @@ class SwiftBackend:
     def close(self) -> None:
         """Lend no more connections, and close them as they come back."""
         self._login.pool.close()
+
+
+def in_seconds(seconds: int) -> int:
+    """Return the Unix time after so many seconds, or a part of a second more."""
+    return math.ceil(time.time()) + seconds

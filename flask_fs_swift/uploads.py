@@ -42,6 +42,14 @@ def uploaded_name(file: object) -> str:
     :raises InvalidName: none came.
     """
     given = (file.filename if isinstance(file, FileStorage) else None) or ""
+    return safe_name(given)
+
+
+def safe_name(given: str) -> str:
+    """Return a stranger's name made safe, its extension in lower case.
+
+    :raises InvalidName: there is none.
+    """
     stem, dot, extension = given.rpartition(".")
     if not dot:
         stem, extension = given, ""

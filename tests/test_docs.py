@@ -222,6 +222,7 @@ def true_defaults() -> dict[str, object]:
         "RETRIES": retrying.retries,
         "BACKOFF": retrying.backoff,
         "ETAG_MISMATCH_POLICY": swift.etag_mismatch_policy,
+        "TEMPORARY_URL_KEY": swift.temporary_url_key,
     }
 
 

@@ -60,6 +60,19 @@ class Connection:
     def http_connection(self, url: str | None = ...) -> tuple[Any, Any]: ...
     def head_container(self, container: str) -> Mapping[str, str]: ...
     def put_container(self, container: str) -> None: ...
+    def post_container(
+        self,
+        container: str,
+        headers: Mapping[str, str],
+        response_dict: dict[str, Any] | None = ...,
+    ) -> None: ...
+    def post_account(
+        self,
+        headers: Mapping[str, str],
+        response_dict: dict[str, Any] | None = ...,
+        query_string: str | None = ...,
+        data: bytes | None = ...,
+    ) -> tuple[Mapping[str, str], bytes]: ...
     def get_container(
         self,
         container: str,
