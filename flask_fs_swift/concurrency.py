@@ -23,6 +23,7 @@ import threading
 import time
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+#: Seconds after which a wait that has no end begins anew.
+LONG = 3600.0
 
 
 class Wakeup(Protocol):
@@ -130,6 +134,81 @@ class Beside(Generic[R]):
         else:
             self._outcome = lambda: value
         self._has_ended = True
+
+
+def off_hub(function: Callable[[T], R], argument: T) -> R:
+    """Call a function that waits for a disk; below a hub the other greenlets run meanwhile.
+
+    Whatever interrupts the wait for it, it has ended when this does.
+    """
+    if not below_hub():
+        return function(argument)
+    running = Beside(function, argument)
+    try:
+        return running.result()
+    except BaseException:
+        running.join()
+        raise
+
+
+class Strand:
+    """A function that runs at the same time as its caller, and may wait for anything.
+
+    It runs in a greenlet where these have taken the place of threads, and in a thread of its
+    own elsewhere: with a copy of its maker's context variables. It must not raise.
+    Lives until it was joined.
+    """
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        context = copy_context()
+        self._call: Callable[[], None] = lambda: context.run(function)
+        # The first two are only ever set: by the function when it begins, and by who starts it.
+        self._has_begun = False
+        self._was_started = False
+        self._ended = Latch()
+        self._runner = _new_runner(self._run)
+
+    def start(self) -> None:
+        """Begin.
+
+        :raises RuntimeError: the system has no thread left.
+        """
+        self._runner.start()
+        self._was_started = True
+
+    def join(self) -> None:
+        """Wait until it has ended and left nothing behind.
+
+        If :meth:`start` raised, it may not have begun yet: then this waits for nothing.
+        """
+        if self._has_begun or self._was_started:
+            while not self._ended.wait(LONG):
+                pass
+            self._runner.join()  # A thread that needs but a moment: no hub has to know.
+
+    def _run(self) -> None:
+        self._has_begun = True
+        try:
+            self._call()
+        finally:
+            self._ended.open()
+
+
+class _Runner(Protocol):
+    """What threads and greenlets have in common."""
+
+    def start(self) -> None: ...
+
+    def join(self) -> None: ...
+
+
+def _new_runner(function: Callable[[], None]) -> _Runner:
+    if not _is_patched():
+        return threading.Thread(target=function, name="flask-fs-swift")
+    from gevent import Greenlet
+
+    greenlet: _Runner = Greenlet(function)
+    return greenlet
 
 
 def _has_not_ended() -> NoReturn:

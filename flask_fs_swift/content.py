@@ -35,6 +35,8 @@ from .hashing import MD5, FileMD5, md5_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .events import Progress
+
 #: Bytes read before sending; more can no longer be held in memory.
 HELD = 4 * 1024 * 1024
 
@@ -66,10 +68,13 @@ RawContent: TypeAlias = "str | bytes | bytearray | memoryview | Readable | Itera
 class Content(Protocol):
     """Bytes to be stored under one name."""
 
-    #: Bytes; None until all of a passing content has been sent.
-    size: int | None
-    #: MD5 in hexadecimal digits; None like the size.
-    etag: str | None
+    @property
+    def size(self) -> int | None:
+        """Bytes; None until all of a passing content has been sent."""
+
+    @property
+    def etag(self) -> str | None:
+        """MD5 in hexadecimal digits; None like the size."""
 
     def body(self) -> bytes | _FileBody | Iterator[Block]:
         """Return all the bytes from the beginning, in the form in which they are sent.
@@ -136,6 +141,60 @@ def _size_ahead(file: BufferedFile) -> int:
     size = file.seek(0, os.SEEK_END) - position
     file.seek(position)
     return size
+
+
+class Told:
+    """Another content, of which somebody is told how much was taken.
+
+    From the beginning again when it is sent again.
+    """
+
+    def __init__(self, content: Content, progress: Progress) -> None:
+        self._content = content
+        self._progress = progress
+
+    @property
+    def size(self) -> int | None:
+        """Bytes; None until all of a passing content has been sent."""
+        return self._content.size
+
+    @property
+    def etag(self) -> str | None:
+        """MD5 in hexadecimal digits; None like the size."""
+        return self._content.etag
+
+    def body(self) -> _FileBody | Iterator[Block]:
+        """Return all the bytes from the beginning, told as they are taken."""
+        body = self._content.body()
+        if isinstance(body, Iterator):
+            return self._telling(body)
+        file = io.BytesIO(body) if isinstance(body, bytes) else body
+        size, taken = self.size or 0, 0
+
+        def read(wanted: int) -> Block:
+            nonlocal taken
+            block = file.read(min(wanted, BLOCK))
+            taken += len(block)
+            self._progress(taken, size)
+            return block
+
+        return _FileBody(read, size)
+
+    def is_whole(self) -> bool:
+        """Tell whether ``body`` can still be called (again)."""
+        return self._content.is_whole()
+
+    def release(self) -> None:
+        """Leave the caller's source alone."""
+        self._content.release()
+
+    def _telling(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        taken = 0
+        for block in blocks:
+            taken += len(block)
+            with _carrying():
+                self._progress(taken, None)
+            yield block
 
 
 def whole(content: Content) -> bytes:
@@ -351,6 +410,8 @@ def _cut(block: Block) -> Iterator[Block]:
 def _carrying() -> Iterator[None]:
     try:
         yield
+    except SourceFailed:  # Of another body inside.
+        raise
     except Exception as error:
         raise SourceFailed(error) from error
 

@@ -85,7 +85,7 @@ class FileNotFound(FSError, FileNotFoundError):
 
 
 class FileExists(FSError, FileExistsError):
-    """An object of this name exists, and the call was not to overwrite it."""
+    """An object, or a file of this machine, has this name, and may not be overwritten."""
 
     http_status = 412
 

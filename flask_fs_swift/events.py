@@ -36,6 +36,10 @@ class Event:
 #: Called after each operation, in its thread or greenlet. It should be quick.
 EventHook: TypeAlias = "Callable[[Event], None]"
 
+#: Called while content moves, in the thread or greenlet of who asked for that, with the bytes so
+#: far and the bytes of all, None where that is not known. What it raises ends the transfer.
+Progress: TypeAlias = "Callable[[int, int | None], object]"
+
 
 def tell(hook: EventHook, event: Event) -> None:
     """Call a hook. What it raises is logged: counting an operation must not undo it."""

@@ -10,6 +10,7 @@ once: handing it over would cost more.
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import TYPE_CHECKING
 
 from .blocks import BLOCK
@@ -102,6 +103,49 @@ class FileMD5:
     def hexdigest(self) -> str:
         """Return the MD5, in hexadecimal digits."""
         return self._digest.hexdigest()
+
+
+class GrowingMD5:
+    """The MD5 of a file that is still being written, from its beginning; in a real thread.
+
+    Belongs to one thread or greenlet. At most 1 MiB of the file is in memory at a time.
+    """
+
+    def __init__(self, fileno: int) -> None:
+        self._fileno = fileno
+        self._digest = hashlib.md5(usedforsecurity=False)
+        self._hashed = 0  # Bytes. While something runs, it belongs to what runs.
+        self._stopped = False
+        self._running: Beside[None] | None = None
+
+    def follow(self, end: int) -> None:
+        """Hash the file up to ``end``, where it is complete; this may return earlier."""
+        self._wait()
+        self._running = Beside(self._hash_up_to, end)
+
+    def hexdigest(self) -> str:
+        """Return the MD5 up to the last ``end``, in hexadecimal digits."""
+        self._wait()
+        return self._digest.hexdigest()
+
+    def leave(self) -> None:
+        """Wait until nobody reads the file. It is not hashed any further."""
+        self._stopped = True
+        if self._running is not None:
+            self._running.join()
+
+    def _wait(self) -> None:
+        if self._running is not None:
+            self._running.result()
+            self._running = None  # Not before: if the wait was interrupted, it still runs.
+
+    def _hash_up_to(self, end: int) -> None:
+        while self._hashed < end and not self._stopped:
+            block = os.pread(self._fileno, min(BLOCK, end - self._hashed), self._hashed)
+            if not block:
+                raise OSError(f"the file ends after {self._hashed} of {end} bytes")
+            self._digest.update(block)
+            self._hashed += len(block)
 
 
 def md5_of(data: bytes) -> str:

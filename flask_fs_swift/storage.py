@@ -7,7 +7,10 @@ that it is registered with. So one ``Storage`` serves any number of applications
 from __future__ import annotations
 
 import copy
+import math
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, TypedDict, TypeVar, overload
 from urllib.parse import quote, urljoin
 
@@ -16,7 +19,7 @@ from werkzeug.exceptions import NotFound
 
 from .backend import Reachable
 from .conditions import NO_CONDITIONS, of_version
-from .content import take
+from .content import Told, take
 from .errors import (
     ConfigError,
     FileNotFound,
@@ -25,9 +28,11 @@ from .errors import (
     UnauthorizedFileType,
 )
 from .events import Watch
+from .fetching import fetch_into
 from .forms import Inbox, is_in_an_inbox, take_out
 from .metadata import check_header
 from .names import check_name
+from .newfile import new_file
 from .objects import Properties
 from .presets import DEFAULTS, Extensions, is_allowed, normalised
 from .ranges import ByteRange, byte_range, cut, merged
@@ -63,7 +68,7 @@ if TYPE_CHECKING:
     from .conditions import Conditions
     from .config import StorageSettings
     from .content import RawContent
-    from .events import EventHook
+    from .events import EventHook, Progress
     from .objects import FormFiles, FormUpload, ObjectInfo
 
     Folder: TypeAlias = "str | Callable[[], str] | None"
@@ -89,6 +94,12 @@ class Mount:
     on_event: EventHook | None = None
     #: Where the application serves its files itself, with a final slash; None: nowhere.
     served_at: str | None = None
+
+    @property
+    def connections(self) -> float:
+        """The most that the backend has at a time."""
+        swift = self.settings.swift
+        return swift.login.pool_size if swift is not None else math.inf
 
 
 class Metadata(TypedDict):
@@ -155,6 +166,7 @@ class Storage:
         expires_after: float | None = None,
         cache_control: str | None = None,
         content_disposition: str | None = None,
+        progress: Progress | None = None,
     ) -> ObjectInfo:
         """Store content under a name: all of it, verified, or nothing.
 
@@ -164,6 +176,9 @@ class Storage:
         :param content_type: by default what the name's extension suggests.
         :param metadata: keys of letters, digits and inner hyphens; case is lost.
         :param expires_after: seconds until the file is deleted; from 1 to a hundred years.
+        :param progress: called with the bytes handed to the network and the bytes of all, which
+            are None for what passes only once; in the caller's thread or greenlet. It begins again
+            where content is sent again. What it raises ends the transfer: nothing is stored.
         :raises InvalidName: before anything was read or sent.
         :raises FileExists: nothing was stored.
         :raises FileTooLarge: more than ``MAX_SIZE`` bytes; nothing was stored.
@@ -182,8 +197,9 @@ class Storage:
         mount = self._mount()
         with self._watched(mount, "write") as seen:
             taken = take(content, filename=filename, limit=mount.settings.max_size)
+            told = taken if progress is None else Told(taken, progress)
             info = mount.backend.put(
-                filename, taken, properties, overwrite=self._may_overwrite(overwrite)
+                filename, told, properties, overwrite=self._may_overwrite(overwrite)
             )
             seen.bytes = info.size or 0
         return info
@@ -194,6 +210,8 @@ class Storage:
         filename: str | None = None,
         prefix: Folder = None,
         overwrite: bool | None = None,
+        *,
+        progress: Progress | None = None,
     ) -> str:
         """Store an uploaded file and return the name that it got.
 
@@ -201,6 +219,7 @@ class Storage:
         is. ``upload_to`` and ``prefix`` come before it, in this order. The file is left
         open.
 
+        :param progress: as for ``write``.
         :raises UnauthorizedFileType: the extension is not allowed, or is denied.
         :raises InvalidName: there is no name.
         :raises FSError: as ``write``.
@@ -213,7 +232,8 @@ class Storage:
                 filename=basename,
             )
         target = "/".join(filter(None, (self._folder(prefix), basename)))
-        self.write(target, file_or_wfs, overwrite, content_type=uploaded_type(file_or_wfs))
+        content_type = uploaded_type(file_or_wfs)
+        self.write(target, file_or_wfs, overwrite, content_type=content_type, progress=progress)
         return target
 
     def extension_allowed(self, extension: str) -> bool:
@@ -402,6 +422,53 @@ class Storage:
         except BaseException as error:
             watch.ended(error)
             raise
+
+    def download(
+        self,
+        filename: str,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        progress: Progress | None = None,
+        concurrency: int = 4,
+    ) -> ObjectInfo:
+        """Put a file of the storage into one of this machine: all of it, verified, or nothing.
+
+        It is filled under another name in the same folder, ``.fs-*.part``, and brought to the disk
+        before it gets its own. Large objects have no MD5: of their ranges only the version and
+        the size are checked.
+
+        :param overwrite: whether what is at ``path`` may be replaced, a symbolic link itself.
+        :param progress: called with the bytes written and the bytes of all, which are None where
+            Swift does not say; in the caller's thread or greenlet, now and then and at the end.
+            What it raises ends the transfer.
+        :param concurrency: requests for ranges of 16 MiB at a time, each with a connection and
+            1 MiB of memory; never more than ``POOL_SIZE``.
+        :raises FileExists: there is something at ``path``, and it may not be replaced.
+        :raises FileNotFound: there is no such file in the storage.
+        :raises FileNotFoundError: there is no such folder here.
+        :raises ObjectChanged: the file was replaced or deleted between two requests.
+        :raises ETagMismatchError: what was written is not what was stored.
+        :raises StreamBroken: the transfer broke and could not be resumed.
+        :raises OSError: the disk is full, or the system refused; nothing at ``path`` has changed,
+            here as after any error.
+        """
+        check_name(filename)
+        if concurrency < 1:
+            raise ValueError(f"at least 1 request is made at a time, not {concurrency}")
+        mount = self._mount()
+
+        def open_range(wanted: ByteRange, conditions: Conditions) -> ObjectStream:
+            return mount.backend.get(filename, CHUNK_SIZE, wanted, conditions)
+
+        with (
+            self._watched(mount, "download") as seen,
+            new_file(Path(path).absolute(), overwrite=overwrite) as file,
+        ):
+            width = int(min(concurrency, mount.connections))
+            info = fetch_into(file, open_range, width=width, progress=progress)
+            seen.bytes = os.fstat(file.fileno).st_size
+        return info
 
     def exists(self, filename: str) -> bool:
         """Tell whether there is such a file. Raises where that is not known.

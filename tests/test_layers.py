@@ -16,7 +16,7 @@ LAYERS = [
     "testing",
     "extension flask_fs2",
     "storage",
-    "serving forms",
+    "fetching serving forms",
     "swift memory uploads",
     "container",
     "download",
@@ -34,7 +34,7 @@ LAYERS = [
     "tls wire",
     "config http1 hashing",
     "conditions ranges",
-    "objects names metadata etag concurrency blocks events writer presets signing",
+    "objects names metadata etag concurrency blocks events writer presets signing parallel newfile",
     "devserver",
     "errors",
 ]

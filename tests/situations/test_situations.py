@@ -81,6 +81,21 @@ def test_others_run_while_large_content_moves(run: Run, situation: str) -> None:
 
 
 @in_every_situation
+def test_others_run_while_a_download_fetches_ranges_at_once(run: Run, situation: str) -> None:
+    run(situation, "downloads", "others_run_while_ranges_are_fetched")
+
+
+@in_every_situation
+def test_downloads_that_are_interrupted_leave_nothing(run: Run, situation: str) -> None:
+    run(situation, "downloads", "what_is_interrupted_leaves_nothing")
+
+
+@in_every_situation
+def test_tasks_at_once_are_what_the_situation_has(run: Run, situation: str) -> None:
+    run(situation, "downloads", "tasks_at_once_are_what_the_situation_has")
+
+
+@in_every_situation
 def test_an_error_that_is_kept_keeps_no_socket(run: Run, situation: str) -> None:
     run(situation, "load", "an_error_that_is_kept_keeps_no_socket")
 

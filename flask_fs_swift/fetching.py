@@ -1,0 +1,178 @@
+"""Fetch an object into a file of this machine: its ranges at once, verified as a whole.
+
+The first request is for the first 16 MiB, and says what there is: most objects are no longer.
+What is left is asked for in ranges of that length, each with the ETag of the first, so
+that the file is one version of its object. Each range is resumed by itself where it breaks.
+
+A whole object that comes by one request is verified by its stream. The others are hashed in
+order, beside the transfer, as far as their ranges have come: read back from the file, so that
+what is verified is what was written.
+
+State: ``_moved``, bytes written so far, guarded by ``_lock``. ``_stopped`` is only ever
+set; ranges that see it end early. What is told of the progress, and which ranges have
+come, is known to the caller's thread or greenlet alone, and no lock is held there.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from .blocks import BLOCK
+from .concurrency import new_lock
+from .conditions import NO_CONDITIONS, of_version
+from .errors import ETagMismatchError, FileNotFound, ObjectChanged
+from .hashing import GrowingMD5
+from .parallel import at_once
+from .ranges import ByteRange
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .conditions import Conditions
+    from .events import Progress
+    from .newfile import NewFile
+    from .objects import ObjectInfo
+    from .streams import ObjectStream
+
+#: Bytes of a range.
+RANGE = 16 * 1024 * 1024
+#: Seconds after which the progress is told, if no range has come before.
+TICK = 0.25
+
+
+class OpenRange(Protocol):
+    """Opens part of the object for reading."""
+
+    def __call__(self, wanted: ByteRange, conditions: Conditions, /) -> ObjectStream:
+        """Return the bytes, of a version of which the conditions hold."""
+
+
+def fetch_into(
+    file: NewFile, open_range: OpenRange, *, width: int, progress: Progress | None
+) -> ObjectInfo:
+    """Write all of one version of an object into a file; return what it is.
+
+    :param width: requests at a time.
+    :raises ObjectChanged: the object was replaced or deleted meanwhile.
+    :raises ETagMismatchError: what was written is not what was stored.
+    :raises FSError: as ``ObjectStream.read``.
+    :raises OSError: the file could not be written.
+    """
+    with open_range(ByteRange(0, RANGE), NO_CONDITIONS) as first:
+        _Fetch(file, open_range, first, progress).run(width)
+        return first.info
+
+
+class _Fetch:
+    """One transfer; lives as long as that."""
+
+    def __init__(
+        self,
+        file: NewFile,
+        open_range: OpenRange,
+        first: ObjectStream,
+        progress: Progress | None,
+    ) -> None:
+        self._file = file
+        self._open_range = open_range
+        self._first = first
+        self._size = first.info.size
+        self._same_version = of_version(first.info.etag)
+        self._progress = progress
+        self._told: int | None = None
+        # None: the first stream has all of the object, and verifies it.
+        self._starts = range(RANGE, self._size or 0, RANGE)
+        self._expected = first.md5_of_object if self._starts else None
+        self._lock = new_lock()
+        self._moved = 0
+        self._stopped = False
+
+    def run(self, width: int) -> None:
+        """Fetch everything."""
+        width = min(width, 1 + len(self._starts))
+        digest = GrowingMD5(self._file.fileno)
+        try:
+            self._run(width, digest)
+        except BaseException:
+            self._stopped = True
+            raise
+        finally:
+            digest.leave()
+
+    def _run(self, width: int, digest: GrowingMD5) -> None:
+        come: set[int] = set()
+        complete = 0
+        with at_once(self._tasks(alone=width == 1), width) as results:
+            try:
+                self._wait(results.wait)
+                for index, _ in results:
+                    come.add(index)
+                    while complete in come:
+                        complete += 1
+                    if self._expected is not None:
+                        digest.follow(min(complete * RANGE, self._size or 0))
+                    self._tell()
+                    self._wait(results.wait)
+            except BaseException:
+                self._stopped = True  # Before what runs is waited for.
+                raise
+        if self._told is None:
+            self._tell()
+        if self._expected is not None:
+            self._verify(self._expected, digest.hexdigest())
+
+    def _wait(self, wait: Callable[[float], bool]) -> None:
+        while self._progress is not None and not wait(TICK):
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._progress is not None and self._moved != self._told:
+            self._told = self._moved
+            self._progress(self._told, self._size)
+
+    def _tasks(self, *, alone: bool) -> Iterator[Callable[[], None]]:
+        """Yield what fetches each range.
+
+        :param alone: whether that is done in the caller's thread or greenlet.
+        """
+        yield partial(self._ending_all, partial(self._write, self._first, 0, alone=alone))
+        for start in self._starts:
+            yield partial(self._ending_all, partial(self._fetch, start, alone=alone))
+
+    def _ending_all(self, task: Callable[[], None]) -> None:
+        try:
+            task()
+        except BaseException:
+            self._stopped = True
+            raise
+
+    def _fetch(self, start: int, *, alone: bool) -> None:
+        end = min(start + RANGE, self._size or 0)
+        try:
+            stream = self._open_range(ByteRange(start, end), self._same_version)
+        except FileNotFound as error:
+            name = self._first.info.name
+            raise ObjectChanged(f"{name!r} was deleted while it was read", filename=name) from error
+        with stream:
+            self._write(stream, start, alone=alone)
+
+    def _write(self, stream: ObjectStream, position: int, *, alone: bool) -> None:
+        room = memoryview(bytearray(BLOCK))
+        while not self._stopped and (count := stream.readinto(room)):
+            self._file.write_at(position, room[:count])
+            position += count
+            with self._lock:
+                self._moved += count
+            if alone:
+                self._tell()
+
+    def _verify(self, expected: str, actual: str) -> None:
+        if actual != expected:
+            name = self._first.info.name
+            raise ETagMismatchError(
+                f"{name!r} was written with MD5 {actual}, stored with {expected}",
+                filename=name,
+                expected=expected,
+                actual=actual,
+            )

@@ -1,0 +1,130 @@
+"""How far a write has come, told to who wants to know."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from situations.hubs import everywhere
+from werkzeug.datastructures import FileStorage
+
+from flask_fs_swift import StreamBroken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from situations.hubs import RunIn
+
+    from flask_fs_swift import Storage
+    from flask_fs_swift.devserver import Faults
+
+MIB = 1024 * 1024
+SIZE = 6 * MIB + 1
+CONTENT = bytes(range(256)) * (SIZE // 256) + b"1"
+
+
+def a_file() -> Any:
+    file = tempfile.TemporaryFile()  # noqa: SIM115
+    file.write(CONTENT)
+    file.seek(0)
+    return file
+
+
+KINDS: dict[str, Callable[[], Any]] = {
+    "bytes": lambda: CONTENT,
+    "file": a_file,
+    "memory": lambda: io.BytesIO(CONTENT),
+    "passing": lambda: (CONTENT[at : at + 700_000] for at in range(0, SIZE, 700_000)),
+}
+
+
+@everywhere
+@pytest.mark.parametrize("kind", KINDS)
+def test_progress_only_grows_up_to_the_end(files: Storage, run_in: RunIn, kind: str) -> None:
+    told: list[tuple[int, int | None]] = []
+    threads: set[int] = set()
+    content = KINDS[kind]()
+    files.write("other", b"")  # The container is there: nothing has to be sent again.
+
+    def tell(done: int, total: int | None) -> None:
+        told.append((done, total))
+        threads.add(threading.get_ident())
+
+    def write() -> None:
+        files.write("a", content, progress=tell)
+        assert threads == {threading.get_ident()}
+
+    run_in(write)
+    if kind == "file":
+        content.close()
+    assert files.read("a") == CONTENT
+    assert told == sorted(set(told))
+    assert len(told) >= 7
+    assert {total for _, total in told} == {None if kind == "passing" else SIZE}
+    assert told[-1][0] == SIZE
+
+
+@pytest.mark.parametrize("size", [0, 1, MIB])
+def test_small_content_is_told_at_once(files: Storage, size: int) -> None:
+    told: list[tuple[int, int | None]] = []
+    files.write("other", b"")
+    files.write("a", bytes(size), progress=lambda *each: told.append(each))
+    assert files.read("a") == bytes(size)
+    assert told == sorted(set(told))
+    assert told[-1:] == ([(size, size)] if size else [])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("error", [ConnectionError, ValueError, KeyboardInterrupt])
+def test_what_it_raises_ends_the_transfer(
+    files: Storage, kind: str, error: type[BaseException]
+) -> None:
+    files.write("a", b"before")
+    content = KINDS[kind]()
+    told: list[int] = []
+
+    def give_up(done: int, _total: int | None) -> None:
+        told.append(done)
+        raise error("enough")
+
+    with pytest.raises(error, match="enough"):
+        files.write("a", content, overwrite=True, progress=give_up)
+    if kind == "file":
+        content.close()
+    assert len(told) == 1
+    assert files.read("a") == b"before"
+
+
+def test_what_is_sent_again_is_told_again(swift_files: Storage, swift_faults: Faults) -> None:
+    told: list[int] = []
+    swift_files.write("other", b"")
+    swift_faults.add("reset", method="PUT", bytes=3 * MIB)
+    swift_files.write("a", CONTENT, progress=lambda done, _: told.append(done))
+    assert told.count(MIB) == 2
+    assert told[-1] == SIZE
+    assert swift_files.read("a") == CONTENT
+
+
+def test_uploads_are_told_too(files: Storage) -> None:
+    told: list[int] = []
+    upload = FileStorage(io.BytesIO(CONTENT), "a.txt")
+    files.save(upload, progress=lambda done, _: told.append(done))
+    assert told[-1] == SIZE
+
+
+def test_a_source_that_fails_raises_what_it_would_without_progress(files: Storage) -> None:
+    class Shrinking(io.BytesIO):
+        rewinds = 0
+
+        def seek(self, position: int, whence: int = 0, /) -> int:
+            self.rewinds += 1
+            if self.rewinds == 2:  # To be sent; before that, to see whether it can.
+                self.truncate(5 * MIB)
+            return super().seek(position, whence)
+
+    with pytest.raises(StreamBroken, match="shorter"):
+        files.write("a", Shrinking(CONTENT), progress=lambda *_: None)
+    assert "a" not in files
