@@ -289,7 +289,9 @@ def test_setting_a_key_is_two_requests_and_signing_none(
     files: Storage, swift_faults: Faults
 ) -> None:
     files.set_temporary_url_key(KEY)
-    assert [asked.method for asked in swift_faults.requests()][-2:] == ["POST", "HEAD"]
+    asked = swift_faults.requests()[-2:]
+    assert [request.method for request in asked] == ["POST", "HEAD"]
+    assert asked[1].token_id is None, "a Keystone would be asked about it"
     swift_faults.forget()
     files.temporary_url("a.txt")
     files.form_upload("in", max_size=1)
