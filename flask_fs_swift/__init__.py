@@ -12,6 +12,7 @@ from .errors import (
     Forbidden,
     FSError,
     InvalidName,
+    InvalidPart,
     ObjectChanged,
     OperationNotSupported,
     PoolExhaustedError,
@@ -21,12 +22,13 @@ from .errors import (
     SwiftError,
     SwiftUnavailable,
     UnauthorizedFileType,
+    UploadClosed,
     UploadNotAllowed,
 )
 from .events import Event
 from .extension import FS, by_name, init_app
 from .memory import MemoryBackend
-from .objects import FormFiles, FormUpload, ObjectInfo, RefusedFile
+from .objects import FormFiles, FormUpload, ObjectInfo, Orphan, Part, RefusedFile, UploadInfo
 from .pool import Pool, PoolStats
 from .presets import (
     ALL,
@@ -45,6 +47,7 @@ from .presets import (
 from .storage import Storage
 from .streams import ObjectStream
 from .swift import SwiftBackend
+from .upload import Upload
 
 __all__ = [
     "ALL",
@@ -73,11 +76,14 @@ __all__ = [
     "FormFiles",
     "FormUpload",
     "InvalidName",
+    "InvalidPart",
     "MemoryBackend",
     "ObjectChanged",
     "ObjectInfo",
     "ObjectStream",
     "OperationNotSupported",
+    "Orphan",
+    "Part",
     "Pool",
     "PoolExhaustedError",
     "PoolStats",
@@ -91,6 +97,9 @@ __all__ = [
     "SwiftUnavailable",
     "TokenCache",
     "UnauthorizedFileType",
+    "Upload",
+    "UploadClosed",
+    "UploadInfo",
     "UploadNotAllowed",
     "by_name",
     "init_app",

@@ -8,14 +8,63 @@ from .conditions import NO_CONDITIONS
 from .ranges import WHOLE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from .conditions import Conditions
     from .content import Content
-    from .objects import FormUpload, ObjectInfo, Properties
+    from .events import Progress
+    from .intake import Parts
+    from .objects import FormUpload, ObjectInfo, Orphan, Part, Properties
     from .ranges import ByteRange
+    from .segments import Marker
     from .signing import Grant
     from .streams import ObjectStream
+
+
+class Uploads(Protocol):
+    """Makes objects of parts."""
+
+    def start(self, name: str, properties: Properties, *, overwrite: bool) -> Marker:
+        """Begin an upload.
+
+        :raises FileExists: there is an object, and ``overwrite`` is False.
+        """
+
+    def resume(self, name: str, upload: str) -> Marker:
+        """Return what an upload was started with.
+
+        :raises UploadClosed: there is no such upload of this object, or it was aborted.
+        """
+
+    def open_uploads(self) -> Iterator[Marker]:
+        """Yield the uploads that are open."""
+
+    def put_part(
+        self, marker: Marker, number: int, content: Content, progress: Progress | None
+    ) -> Part:
+        """Store a part.
+
+        :raises UploadClosed: the upload is over.
+        """
+
+    def parts(self, marker: Marker) -> list[Part]:
+        """Return what a listing shows of the parts, by number."""
+
+    def complete(self, marker: Marker, parts: Collection[Part]) -> ObjectInfo:
+        """Make the object of these parts; again, with the same outcome.
+
+        :raises InvalidPart: one is absent, or another.
+        :raises UploadClosed: it was aborted.
+        """
+
+    def abort(self, marker: Marker, parts: Collection[Part]) -> None:
+        """End an upload and remove its parts, known or listed.
+
+        :raises UploadClosed: it was completed.
+        """
+
+    def collect(self, older_than: float, *, dry_run: bool) -> list[Orphan]:
+        """Remove, or only find, what nothing refers to; return it."""
 
 
 class Backend(Protocol):
@@ -24,6 +73,16 @@ class Backend(Protocol):
     Every verb raises ``InvalidName`` for a name that no object may have, before anything
     else, and ``SwiftError`` where there is a Swift that fails.
     """
+
+    @property
+    def multipart(self) -> Uploads | None:
+        """What makes objects of parts; None where nothing does."""
+
+    def checksums(self, info: ObjectInfo) -> Sequence[tuple[int, str]]:
+        """Return the size and the MD5 of each segment of a large object; none: nobody knows.
+
+        :raises ObjectChanged: it was replaced meanwhile.
+        """
 
     def head(self, name: str) -> ObjectInfo:
         """Describe an object.
@@ -49,10 +108,17 @@ class Backend(Protocol):
         """
 
     def put(
-        self, name: str, content: Content, properties: Properties, *, overwrite: bool
+        self,
+        name: str,
+        content: Content | Parts,
+        properties: Properties,
+        *,
+        overwrite: bool,
+        progress: Progress | None = None,
     ) -> ObjectInfo:
         """Store all of the content or nothing.
 
+        :param content: in parts only where the backend said how long one may be.
         :raises FileExists: there is an object, and ``overwrite`` is False.
         """
 

@@ -8,8 +8,8 @@ Each attempt asks the login for a token and the pool for a connection. Then
   pause, while attempts and deadline last;
 - a body that Swift found corrupted (422) is sent again: nothing was stored.
 
-Content that cannot be read again is sent once. When a change was sent and its answer
-was lost, the call is *uncertain*, and so is the error that ends it (``maybe_applied``).
+When a change was sent and its answer was lost, the call is *uncertain*, and so is the error
+that ends it (``maybe_applied``).
 """
 
 from __future__ import annotations
@@ -150,9 +150,6 @@ class Call:
         self._refusals += 1
         if self._refusals > RENEWALS:
             raise self._refused("Swift refuses tokens that were just issued", answer) from answer
-        if not self._can_repeat():
-            reason = "its token ended while content was sent that can be sent only once"
-            raise self._refused(reason, answer) from answer
 
     def _take_corruption(self, answer: ClientException) -> None:
         if not self._may_repeat(answer):
@@ -173,8 +170,7 @@ class Call:
         self._failures += 1
         if not never_sent(failure):
             self.uncertain = self._changes
-        repeat = self._can_repeat() and not is_distrust(failure)
-        if not repeat or not self.attempts.again():
+        if is_distrust(failure) or not self.attempts.again():
             reason = f"{self._what}: {type(failure).__name__}: {failure}"
             raise self._unavailable(reason) from failure
 
@@ -194,11 +190,8 @@ class Call:
             maybe_applied=self._changes,
         )
 
-    def _can_repeat(self) -> bool:
-        return self._content is None or self._content.is_whole()
-
     def _may_repeat(self, answer: ClientException) -> bool:
-        return self._can_repeat() and self.attempts.again(seconds_until(retry_after(answer)))
+        return self.attempts.again(seconds_until(retry_after(answer)))
 
     def _error(self, answer: ClientException) -> SwiftError:
         return swift_error(self._what, self.filename, answer, maybe_applied=self.uncertain)

@@ -108,6 +108,10 @@ class SwiftSettings:
     create_container: bool = False
     etag_mismatch_policy: MismatchPolicy = "log"
     retrying: RetrySettings = field(default=RetrySettings())
+    #: Bytes; longer content becomes a large object, made of segments of this size.
+    segment_size: int = 64 * 1024 * 1024
+    #: Segments of one object on their way at a time.
+    segment_concurrency: int = 4
     #: Signs temporary URLs and forms; the container has the same.
     temporary_url_key: str | None = field(default=None, repr=False)
 
@@ -301,6 +305,8 @@ _SWIFT = (
     "BACKOFF",
     "ETAG_MISMATCH_POLICY",
     "TOKEN_CACHE",
+    "SEGMENT_SIZE",
+    "SEGMENT_CONCURRENCY",
     "TEMPORARY_URL_KEY",
 )
 
@@ -371,6 +377,10 @@ class _Reader:
                 deadline=self.get("DEADLINE", _seconds, RetrySettings.deadline),
                 retries=self.get("RETRIES", _at_least(0), RetrySettings.retries),
                 backoff=self.get("BACKOFF", _seconds, RetrySettings.backoff),
+            ),
+            segment_size=self.get("SEGMENT_SIZE", _at_least(1), SwiftSettings.segment_size),
+            segment_concurrency=self.get(
+                "SEGMENT_CONCURRENCY", _at_least(1), SwiftSettings.segment_concurrency
             ),
             temporary_url_key=self.get("TEMPORARY_URL_KEY", _signing_key, None),
         )

@@ -131,6 +131,7 @@ class SwiftConnection(swiftclient.Connection):
         content_length: int | None = None,
         etag: str | None = None,
         headers: Mapping[str, str] | None = None,
+        query_string: str | None = None,
         **others: Any,
     ) -> str:
         """Store an object; return its ETag."""
@@ -146,12 +147,13 @@ class SwiftConnection(swiftclient.Connection):
                 content_length=content_length,
                 etag=etag,
                 headers=headers or {},
+                query_string=query_string,
                 **others,
             )
         fields = {**(headers or {}), "Content-Length": str(content_length or len(contents))}
         if etag:
             fields["ETag"] = etag.strip('"')
-        answer = self._ask("PUT", container, obj, None, fields, contents)
+        answer = self._ask("PUT", container, obj, query_string, fields, contents)
         answer.read()
         return (answer.getheader("etag") or "").strip('"')
 
@@ -166,6 +168,16 @@ class SwiftConnection(swiftclient.Connection):
             super().post_container(container, headers, response_dict)
             return
         self._ask("POST", container, None, None, {**headers, "Content-Length": "0"}).read()
+
+    def get_info(self) -> bytes:
+        """Return what Swift tells of itself, as JSON (Swift API reference, "Discoverability")."""
+        base, http = self._http()
+        http.request("GET", base.path.partition("/v1/")[0] + "/info", b"", {})
+        answer: Answer = http.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            raise ClientException.from_response(answer, "Capabilities GET failed", body)
+        return body
 
     def _http(self) -> tuple[ParseResult, _Speaker]:
         if self.http_conn is None:

@@ -19,10 +19,18 @@ from urllib.parse import quote
 
 from swiftclient import ClientException
 
-from .answers import date, headers_of, last_headers, moment, object_info, size_without, span
+from .answers import (
+    date,
+    headers_of,
+    last_headers,
+    listed_names,
+    moment,
+    object_info,
+    size_without,
+    span,
+)
 from .call import Call
 from .conditions import NO_CONDITIONS, NotModified
-from .connection import is_native
 from .content import SourceFailed
 from .download import Resumption, SwiftDownload, fetch
 from .errors import (
@@ -35,7 +43,7 @@ from .errors import (
     RangeNotSatisfiable,
     SwiftError,
 )
-from .etag import content_md5, unquoted
+from .etag import content_md5, is_manifest, unquoted
 from .metadata import NONCE, checked_metadata, encode_metadata, header_of
 from .names import check_name
 from .objects import ObjectInfo
@@ -43,7 +51,7 @@ from .ranges import WHOLE
 from .streams import CHUNK_SIZE, ObjectStream, check_chunk_size
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
 
     from swiftclient import Connection
@@ -66,6 +74,7 @@ PAGE = 1000
 BELIEF = 60.0
 
 _NONCE_HEADER = header_of(NONCE)
+_NEWEST = {"x-newest": "true"}
 # A POST replaces all of these; what it does not repeat is gone (Swift API reference,
 # "Create or update object metadata").
 _REPLACED_BY_POST = (
@@ -81,6 +90,10 @@ _REPLACED_BY_POST = (
 )
 
 
+#: What headers that are copied with an object begin with.
+COPIED = ("content-type", *_REPLACED_BY_POST)
+
+
 class Container:
     """The objects of one container.
 
@@ -91,9 +104,10 @@ class Container:
         self.name = settings.container
         self._settings = settings
         self._caller = caller
-        # When the container was last known to exist, on the monotonic clock. Anybody
-        # writes it; reading an old value costs one request.
+        # When the container was last known to exist, and when not to, on the monotonic clock.
+        # Anybody writes them; reading an old value costs one request.
         self._seen = float("-inf")
+        self._missed = float("-inf")
         # Names to ask for at a time; None once the server said that PAGE is too many.
         self._page: int | None = PAGE
 
@@ -104,15 +118,25 @@ class Container:
         """
         return object_info(name, self._head(name))
 
+    def headers(self, name: str, *, newest: bool = False) -> dict[str, str]:
+        """Return the headers of an object by lower-case name; none where there is no object.
+
+        :param newest: have Swift ask all that may have it, and answer with the newest.
+        """
+        return self._head_if_any(name, _NEWEST if newest else None)
+
     def get(
         self,
         name: str,
         chunk_size: int = CHUNK_SIZE,
         wanted: ByteRange = WHOLE,
         conditions: Conditions = NO_CONDITIONS,
+        *,
+        newest: bool = False,
     ) -> ObjectStream:
         """Open an object for reading. The stream holds a connection until it is closed.
 
+        :param newest: have Swift ask all that may have it, and answer with the newest.
         :raises FileNotFound: there is none.
         :raises RangeNotSatisfiable: it has none of the bytes that are wanted.
         :raises ObjectChanged: it is not the version that the conditions want.
@@ -122,6 +146,8 @@ class Container:
         asked = {} if conditions is NO_CONDITIONS else conditions.headers()
         if wanted is not WHOLE:
             asked["Range"] = wanted.header()
+        if newest:
+            asked.update(_NEWEST)
         try:
             checkout, body, headers = fetch(
                 self._caller, self._call("read", name), self.name, asked
@@ -158,22 +184,9 @@ class Container:
         :raises FileExists: there is an object of this name.
         :raises ETagMismatchError: according to the policy.
         """
-        call = self._call("write", name, changes=True, content=content)
         metadata = checked_metadata(properties.metadata)
-        fields = _put_headers(properties, metadata)
-        if not overwrite:
-            fields |= {"if-none-match": "*", _NONCE_HEADER: os.urandom(16).hex()}
-        try:
-            stored = self._put(call, content, fields)
-        except SourceFailed as failed:
-            if isinstance(failed.error, FSError):
-                failed.error.filename = failed.error.filename or name
-                failed.error.maybe_applied = failed.error.maybe_applied or call.uncertain
-            raise failed.error from failed.error.__cause__
-        except SwiftError as error:
-            stored = self._settle_create(call, error, fields)
-        self._saw()
-        self._verify(name, content.etag, unquoted(stored.get("etag")))
+        fields = put_headers(properties, metadata)
+        stored = self.store(name, content, fields, overwrite=overwrite)
         return ObjectInfo(
             name=name,
             size=content.size,
@@ -185,6 +198,38 @@ class Container:
             cache_control=properties.cache_control,
             content_disposition=properties.content_disposition,
         )
+
+    def store(
+        self,
+        name: str,
+        content: Content,
+        fields: Mapping[str, str],
+        *,
+        overwrite: bool,
+        nonce: str | None = None,
+        query: str | None = None,
+    ) -> dict[str, str]:
+        """Put an object with these headers; return those of the answer.
+
+        :param nonce: what signs a create; by default a random one.
+        :raises FSError: as :meth:`put`.
+        """
+        call = self._call("write", name, changes=True, content=content)
+        if not overwrite:
+            signature = nonce or os.urandom(16).hex()
+            fields = {**fields, "if-none-match": "*", _NONCE_HEADER: signature}
+        try:
+            stored = self._put(call, content, fields, query)
+        except SourceFailed as failed:
+            if isinstance(failed.error, FSError):
+                failed.error.filename = failed.error.filename or name
+                failed.error.maybe_applied = failed.error.maybe_applied or call.uncertain
+            raise failed.error from failed.error.__cause__
+        except SwiftError as error:
+            stored = self._settle_create(call, error, fields)
+        self._saw()
+        self._verify(name, content.etag, unquoted(stored.get("etag")))
+        return stored
 
     def delete(self, name: str) -> None:
         """Remove exactly this object; one that is absent counts as removed."""
@@ -231,6 +276,64 @@ class Container:
         self._saw()
         if expected is not None:
             self._verify(target, expected, unquoted(answer.get("etag")))
+
+    def copy_in(self, source: str, target: str, etag: str, fields: Mapping[str, str]) -> None:
+        """Copy an object of any container into this one, with new headers, and verify it.
+
+        :param source: ``/<container>/<object>``.
+        :raises ObjectChanged: the source has another ETag, or is gone.
+        """
+        container, _, name = source.removeprefix("/").partition("/")
+        call = self._call("copy", check_name(name), changes=True)
+        headers = {**fields, "x-fresh-metadata": "true", "if-match": f'"{etag}"'}
+
+        def send(connection: Connection) -> dict[str, str]:
+            destination = f"/{self.name}/{target}"
+            connection.copy_object(container, name, destination=destination, headers=headers)
+            return last_headers(connection)
+
+        try:
+            answer = self._caller.run(call, send)
+        except SwiftError as error:
+            if error.http_status not in {404, 412}:
+                raise
+            raise ObjectChanged(
+                f"{source!r} changed or was deleted while it was copied",
+                filename=source,
+                maybe_applied=error.maybe_applied,
+            ) from error
+        self._verify(target, etag, unquoted(answer.get("etag")))
+
+    def manifest(self, name: str) -> bytes | None:
+        """Return the newest list of an object's segments, as JSON; None for what has none.
+
+        That is a plain object, one whose list is a prefix, or no object. Two requests, or one
+        where there is no list.
+        """
+        if not _is_static(self.headers(name, newest=True)):
+            return None
+        call = self._call("read the manifest of", name)
+
+        def send(connection: Connection) -> bytes | None:
+            _, body = connection.get_object(
+                self.name,
+                name,
+                resp_chunk_size=CHUNK_SIZE,
+                query_string="multipart-manifest=get",
+                headers=_NEWEST,
+            )
+            if _is_static(last_headers(connection)):
+                return bytes(body.read())
+            body.close()  # It has been replaced by a plain object.
+            return None
+
+        try:
+            return self._caller.run(call, send)
+        except SwiftError as error:
+            if error.http_status != 404:
+                raise
+            self._check_container(error)
+            return None
 
     def adopt(self, source: str, target: str, *, overwrite: bool) -> None:
         """Copy an object's content and content type inside Swift, and nothing else of it.
@@ -383,9 +486,24 @@ class Container:
                 return self.page(marker, prefix=prefix, delimiter=delimiter)
             if error.http_status != 404:
                 raise
+            self._missed = time.monotonic()
             if self._settings.create_container:
                 return []
             raise self._no_container(error) from error
+
+    def pages(self, prefix: str = "", *, delimiter: str = "", after: str = "") -> Iterator[Page]:
+        """Yield pages until one is empty: some servers return short ones.
+
+        :raises SwiftError: the server repeats itself.
+        """
+        marker = after
+        while page := self.page(marker, prefix=prefix, delimiter=delimiter):
+            [last] = listed_names(page[-1:])
+            yield page
+            del page  # Before the next one comes: one at a time is enough.
+            if last.encode() <= marker.encode():
+                raise SwiftError(f"the listing stands still at {marker!r}: the server repeats it")
+            marker = last
 
     def ensure(self) -> None:
         """Create the container where the settings say so, unless it was seen lately."""
@@ -406,11 +524,11 @@ class Container:
             check_name(name)
         return Call(operation, name, self._caller.attempts(), changes=changes, content=content)
 
-    def _head(self, name: str) -> dict[str, str]:
+    def _head(self, name: str, asked: Mapping[str, str] | None = None) -> dict[str, str]:
         call = self._call("read the metadata of", name)
 
         def send(connection: Connection) -> dict[str, str]:
-            connection.head_object(self.name, name)
+            connection.head_object(self.name, name, headers=asked)
             return last_headers(connection)
 
         try:
@@ -420,18 +538,18 @@ class Container:
         self._saw()
         return headers
 
-    def _head_if_any(self, name: str) -> dict[str, str]:
+    def _head_if_any(self, name: str, asked: Mapping[str, str] | None = None) -> dict[str, str]:
         try:
-            return self._head(name)
+            return self._head(name, asked)
         except FileNotFound:
             return {}
 
-    def _put(self, call: Call, content: Content, fields: dict[str, str]) -> dict[str, str]:
+    def _put(
+        self, call: Call, content: Content, fields: Mapping[str, str], query: str | None
+    ) -> dict[str, str]:
         name = call.filename or ""
 
         def send(connection: Connection) -> dict[str, str]:
-            if content.size is None and not is_native(connection):
-                self._knock(connection, name, fields)
             try:
                 connection.put_object(
                     self.name,
@@ -440,6 +558,7 @@ class Container:
                     content_length=content.size,
                     etag=content.etag,
                     headers=fields,
+                    query_string=query,
                 )
             finally:
                 content.release()
@@ -451,29 +570,10 @@ class Container:
             if error.http_status != 404:
                 raise
             self._seen = float("-inf")
-            if not self._settings.create_container or not content.is_whole():
+            if not self._settings.create_container:
                 raise self._no_container(error) from error
         self._create_container()
         return self._caller.run(call, send)
-
-    def _knock(self, connection: Connection, name: str, fields: Mapping[str, str]) -> None:
-        """Ask what would refuse content that passes only once.
-
-        Our own transport sends no content before Swift wants it; over any other, a bad
-        token, an absent container or an object that may not be replaced would cost it.
-
-        :raises ClientException: Swift would refuse it with this.
-        """
-        try:
-            connection.head_object(self.name, name)
-        except ClientException as answer:
-            if answer.http_status != 404:
-                raise
-            if not self._was_seen():
-                connection.head_container(self.name)
-        else:
-            if "if-none-match" in fields:
-                raise ClientException("the object exists", http_status=412)
 
     def _settle_create(
         self, call: Call, error: SwiftError, fields: Mapping[str, str]
@@ -523,6 +623,10 @@ class Container:
         return True
 
     # Is it the object that is absent, or the container?
+
+    def was_missed(self, seconds: float) -> bool:
+        """Tell whether there was no container lately, as far as we know."""
+        return time.monotonic() - self._missed < seconds and self._missed > self._seen
 
     def _saw(self) -> None:
         self._seen = time.monotonic()
@@ -584,6 +688,10 @@ class Container:
         )
 
 
+def _is_static(headers: Mapping[str, str]) -> bool:
+    return is_manifest(headers) and "x-object-manifest" not in headers
+
+
 def _has_removed(answer: bytes, count: int) -> bool:
     """Tell what a bulk delete answers: its status is 200 whatever happened."""
     try:
@@ -601,7 +709,11 @@ def _is_what_was_asked(
     return wanted.of(answered.size) == answered
 
 
-def _put_headers(properties: Properties, metadata: Mapping[str, str]) -> dict[str, str]:
+def put_headers(properties: Properties, metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return what says beside the bytes what an object is.
+
+    :param metadata: checked.
+    """
     headers = encode_metadata(metadata)
     headers["content-type"] = properties.content_type
     if properties.expires_after is not None:

@@ -1,18 +1,12 @@
-"""What a caller hands to ``write``, as bytes that can be measured, sent, and sent again.
+"""Bytes to be stored as one object: measured, sent, and sent again.
 
-Everything is read from its present position to its end. What is not known to be longer
-is read up to 4 MiB before anything is sent; most content ends there, and is then held
-in memory:
+Every content knows its size and its MD5 before anything is sent, and can be sent any number of
+times:
 
-- **held**: up to 4 MiB, or bytes to begin with. Size and MD5 are known, it can be
-  sent any number of times.
-- **re-read**: longer, and can seek. It is hashed first, then read again from its
-  position each time it is sent.
-- **passing**: longer, and can be read only once. Size and MD5 are known when it has
-  passed; it can be sent again only until more than the first 4 MiB were taken from it.
-
-Files of the system are hashed in a real thread where there is a hub, and read in one, a
-block ahead, while they are sent: so a slow disk stops no hub.
+- **held** in memory;
+- a **file of the system**, or part of one: hashed in a real thread where there is a hub, and read
+  in one, a block ahead, while it is sent, so that a slow disk stops no hub;
+- **re-read**: anything else that can seek, from its position each time it is sent.
 
 What the caller's source raises while it is sent comes as :class:`SourceFailed`, so that
 no library takes it for a failure of the network; whoever called for the sending unwraps it.
@@ -22,23 +16,18 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from tempfile import SpooledTemporaryFile
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeGuard, cast
+from typing import TYPE_CHECKING, Protocol
 
-from .blocks import BLOCK, Block, Readable, blocks_of, is_readable
+from .blocks import BLOCK, Block, Readable, blocks_of
 from .concurrency import Beside
-from .errors import FileTooLarge, StreamBroken
+from .errors import StreamBroken
 from .hashing import MD5, FileMD5, md5_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from .events import Progress
-
-#: Bytes read before sending; more can no longer be held in memory.
-HELD = 4 * 1024 * 1024
 
 
 class Seekable(Readable, Protocol):
@@ -51,42 +40,35 @@ class Seekable(Readable, Protocol):
         """Return the position."""
 
 
-class BufferedFile(Seekable, Protocol):
-    """An open file of the operating system."""
-
-    def seek(self, position: int, whence: int = ..., /) -> int:
-        """Go to a position, or to the end."""
+class SystemFile(Seekable, Protocol):
+    """An open file of the operating system, or part of one. Any thread can read it."""
 
     def readinto(self, room: memoryview, /) -> int:
         """Fill the beginning of ``room``; return how many bytes, fewer only at the end."""
 
 
-#: What ``write`` takes.
-RawContent: TypeAlias = "str | bytes | bytearray | memoryview | Readable | Iterable[bytes]"
-
-
 class Content(Protocol):
-    """Bytes to be stored under one name."""
+    """Bytes to be stored under one name. Belongs to one thread or greenlet at a time."""
 
     @property
-    def size(self) -> int | None:
-        """Bytes; None until all of a passing content has been sent."""
+    def size(self) -> int:
+        """Bytes."""
 
     @property
-    def etag(self) -> str | None:
-        """MD5 in hexadecimal digits; None like the size."""
+    def etag(self) -> str:
+        """MD5 in hexadecimal digits."""
 
-    def body(self) -> bytes | _FileBody | Iterator[Block]:
+    def body(self) -> bytes | _FileBody:
         """Return all the bytes from the beginning, in the form in which they are sent.
 
         :raises SourceFailed: here, or while they are taken.
         """
 
-    def is_whole(self) -> bool:
-        """Tell whether ``body`` can still be called (again)."""
-
     def release(self) -> None:
-        """Leave the caller's source alone: nobody reads it after this."""
+        """Leave the caller's source alone: nobody reads it until ``body`` is called again."""
+
+    def close(self) -> None:
+        """Give up what is on the disk. It is not used after that."""
 
 
 class SourceFailed(Exception):
@@ -95,52 +77,6 @@ class SourceFailed(Exception):
     def __init__(self, error: Exception) -> None:
         super().__init__(error)
         self.error = error
-
-
-def take(raw: RawContent, *, filename: str, limit: int | None = None) -> Content:
-    """Read the beginning of what a caller wants to store, and say how it can be sent.
-
-    :param limit: bytes; None: no limit.
-    :raises FileTooLarge: there are more bytes than that. Content that passes raises it
-        only while it is sent.
-    :raises TypeError: this is nothing that can be stored.
-    """
-    if isinstance(raw, str):
-        raw = raw.encode()
-    if isinstance(raw, (bytes, bytearray, memoryview)):
-        data = bytes(raw)
-        if limit is not None:
-            _Meter(filename, limit).check(len(data))
-        return Held(data)
-    meter = _Meter(filename, limit)
-    file = _system_file(raw)
-    size = _size_ahead(file) if file is not None else 0
-    if file is not None and size > HELD:
-        meter.check(size)
-        return _File(file, meter)
-    source = _Source(_reader(raw), meter)
-    head = source.read_up_to(HELD + 1)
-    if len(head) <= HELD:
-        return Held(head)
-    if _is_seekable(raw):
-        return _Reread(raw, raw.tell() - len(head), head, source)
-    return _Passing(head, source)
-
-
-def _system_file(raw: object) -> BufferedFile | None:
-    """Return the file of the system that this is, if any thread can read it as well as ours."""
-    file = getattr(raw, "_file", None) if type(raw) is SpooledTemporaryFile else raw
-    if type(file) not in {io.BufferedReader, io.BufferedRandom} or not _is_seekable(file):
-        return None
-    return cast("BufferedFile", file) if type(getattr(file, "raw", None)) is io.FileIO else None
-
-
-def _size_ahead(file: BufferedFile) -> int:
-    """Return the bytes from a file's position to its present end."""
-    position = file.tell()
-    size = file.seek(0, os.SEEK_END) - position
-    file.seek(position)
-    return size
 
 
 class Told:
@@ -154,22 +90,20 @@ class Told:
         self._progress = progress
 
     @property
-    def size(self) -> int | None:
-        """Bytes; None until all of a passing content has been sent."""
+    def size(self) -> int:
+        """Bytes."""
         return self._content.size
 
     @property
-    def etag(self) -> str | None:
-        """MD5 in hexadecimal digits; None like the size."""
+    def etag(self) -> str:
+        """MD5 in hexadecimal digits."""
         return self._content.etag
 
-    def body(self) -> _FileBody | Iterator[Block]:
+    def body(self) -> _FileBody:
         """Return all the bytes from the beginning, told as they are taken."""
         body = self._content.body()
-        if isinstance(body, Iterator):
-            return self._telling(body)
         file = io.BytesIO(body) if isinstance(body, bytes) else body
-        size, taken = self.size or 0, 0
+        size, taken = self.size, 0
 
         def read(wanted: int) -> Block:
             nonlocal taken
@@ -180,31 +114,20 @@ class Told:
 
         return _FileBody(read, size)
 
-    def is_whole(self) -> bool:
-        """Tell whether ``body`` can still be called (again)."""
-        return self._content.is_whole()
-
     def release(self) -> None:
         """Leave the caller's source alone."""
         self._content.release()
 
-    def _telling(self, blocks: Iterator[Block]) -> Iterator[Block]:
-        taken = 0
-        for block in blocks:
-            taken += len(block)
-            with _carrying():
-                self._progress(taken, None)
-            yield block
+    def close(self) -> None:
+        """Give up what is on the disk."""
+        self._content.close()
 
 
 def whole(content: Content) -> bytes:
     """Return all the bytes at once, or raise what the caller's source raised."""
     try:
         body = content.body()
-        if isinstance(body, bytes):
-            return body
-        blocks = body if isinstance(body, Iterator) else blocks_of(body)
-        return b"".join(map(bytes, blocks))
+        return body if isinstance(body, bytes) else b"".join(map(bytes, blocks_of(body)))
     except SourceFailed as failed:
         raise failed.error from failed.error.__cause__
     finally:
@@ -217,77 +140,154 @@ class _NotReadAhead:
     def release(self) -> None:
         """Do nothing: nobody reads it now."""
 
+    def close(self) -> None:
+        """Do nothing: what it has is its caller's."""
+
 
 class Held(_NotReadAhead):
     """Content in memory."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self.size: int | None = len(data)
-        self.etag: str | None = md5_of(data)
+        self.size = len(data)
+        self.etag = md5_of(data)
 
     def body(self) -> bytes:
         """Return the bytes themselves."""
         return self._data
 
-    def is_whole(self) -> bool:
-        """Return True: memory does not run out."""
-        return True
+
+class Slice(_NotReadAhead):
+    """Some of what is in memory. It is not copied."""
+
+    def __init__(self, data: memoryview) -> None:
+        self._data = data
+        self.size = len(data)
+        self.etag = md5_of(data)
+
+    def body(self) -> _FileBody:
+        """Return what reads the bytes."""
+        position = 0
+
+        def read(size: int) -> Block:
+            nonlocal position
+            block = self._data[position : position + min(size, BLOCK)]
+            position += len(block)
+            return block
+
+        return _FileBody(read, self.size)
 
 
-class _Reread(_NotReadAhead):
-    """A seekable file, hashed from its position, that stays its caller's to close."""
+class Reread(_NotReadAhead):
+    """A seekable file, hashed from its position, that stays its caller's to close.
 
-    def __init__(self, file: Seekable, start: int, head: bytes, source: _Source) -> None:
+    :param start: the position of the content.
+    :param blocks: the content, read from there.
+    """
+
+    def __init__(self, file: Seekable, start: int, blocks: Iterable[Block]) -> None:
         digest = MD5(overlapping=True)
-        digest.update(head)
-        for block in source:
+        self.size = 0
+        for block in blocks:
             digest.update(block)
+            self.size += len(block)
+        self.etag = digest.hexdigest()
         self._file = file
         self._start = start
-        self.size: int | None = source.counted
-        self.etag: str | None = digest.hexdigest()
 
     def body(self) -> _FileBody:
         """Go back to the position where the content began."""
-        with _carrying():
+        with carrying():
             self._file.seek(self._start)
-        return _FileBody(lambda size: _checked(self._file.read(size)), self.size or 0)
-
-    def is_whole(self) -> bool:
-        """Return True: the file can be read again."""
-        return True
+        return _FileBody(lambda size: checked(self._file.read(size)), self.size)
 
 
-class _File:
-    """A file of the system, hashed from its position, and read anew each time it is sent."""
+class OnDisk:
+    """A file of the system, hashed from its position, and read anew each time it is sent.
 
-    def __init__(self, file: BufferedFile, meter: _Meter) -> None:
+    :param size: bytes, if it must not have fewer; more are left alone.
+    :param check: called with the bytes hashed so far; what it raises ends the hashing.
+    :raises StreamBroken: it has fewer.
+    """
+
+    def __init__(
+        self,
+        file: SystemFile,
+        *,
+        size: int | None = None,
+        check: Callable[[int], None] = lambda _: None,
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
         self._file = file
         self._start = file.tell()
+        self._close = close
         self._ahead: _Ahead | None = None
         digest = FileMD5(file.readinto)
         while digest.more():
-            meter.check(digest.size)
-        self.size: int | None = digest.size
-        self.etag: str | None = digest.hexdigest()
+            check(digest.size)
+        if size is not None and digest.size < size:
+            raise _shorter(digest.size, size)
+        self.size = digest.size
+        self.etag = digest.hexdigest()
 
     def body(self) -> _FileBody:
         """Go back to the position where the content began."""
-        size = self.size or 0
-        with _carrying():
+        with carrying():
             self._file.seek(self._start)
-        self._ahead = _Ahead(self._file, size)
-        return _FileBody(self._ahead.read, size)
-
-    def is_whole(self) -> bool:
-        """Return True: the file can be read again."""
-        return True
+        self._ahead = _Ahead(self._file, self.size)
+        return _FileBody(self._ahead.read, self.size)
 
     def release(self) -> None:
         """Wait until nobody reads ahead."""
         if self._ahead is not None:
             self._ahead.join()
+
+    def close(self) -> None:
+        """Give up the file, if it is ours."""
+        self._close()
+
+
+class Window:
+    """Some bytes of a file of the system, with a position of their own.
+
+    :param start: in the file.
+    """
+
+    def __init__(self, fileno: int, start: int, size: int) -> None:
+        self._fileno = fileno
+        self._start = start
+        self._size = size
+        self._position = 0
+
+    def tell(self) -> int:
+        """Return the position, from the first of the bytes."""
+        return self._position
+
+    def seek(self, position: int, /) -> int:
+        """Go to a position, from the first of the bytes."""
+        self._position = position
+        return position
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes."""
+        left = self._size - self._position
+        wanted = left if size < 0 else min(size, left)
+        block = os.pread(self._fileno, wanted, self._start + self._position)
+        self._position += len(block)
+        return block
+
+    def readinto(self, room: memoryview, /) -> int:
+        """Fill the beginning of ``room``; return how many bytes, fewer only at the end."""
+        filled = 0
+        room = room[: self._size - self._position]
+        while filled < len(room):
+            position = self._start + self._position
+            count = os.preadv(self._fileno, [room[filled:]], position)
+            if not count:
+                break
+            filled += count
+            self._position += count
+        return filled
 
 
 class _Ahead:
@@ -298,7 +298,7 @@ class _Ahead:
     :param size: bytes that it may take from the file.
     """
 
-    def __init__(self, file: BufferedFile, size: int) -> None:
+    def __init__(self, file: SystemFile, size: int) -> None:
         self._file = file
         self._left = size
         self._rooms = [memoryview(bytearray(min(BLOCK, size))) for _ in range(2)]
@@ -355,59 +355,24 @@ class _FileBody:
     def read(self, size: int = -1, /) -> Block:
         """Return the next bytes; never fewer in all than were promised to Swift."""
         wanted = self._left if size < 0 else min(size, self._left)
-        with _carrying():
+        with carrying():
             # No more than asked for, whatever the file thinks: it would follow the request.
             block = self._read(wanted)[:wanted] if wanted else b""
             self._left -= len(block)
             if wanted and not block:
-                raise StreamBroken(
-                    "the file became shorter while it was sent",
-                    received=self._size - self._left,
-                    expected=self._size,
-                )
+                raise _shorter(self._size - self._left, self._size)
         return block
 
 
-class _Passing(_NotReadAhead):
-    """A stream or an iterable that can be read only once."""
-
-    def __init__(self, head: bytes, source: _Source) -> None:
-        self._head: bytes | None = head
-        self._source = source
-        self.size: int | None = None
-        self.etag: str | None = None
-
-    def is_whole(self) -> bool:
-        """Tell whether nothing but the held beginning has been taken."""
-        return self._head is not None
-
-    def body(self) -> Iterator[Block]:
-        """Yield what is held, then what the source still has; the size and MD5 are known after."""
-        if self._head is None:
-            raise RuntimeError("this content has passed and cannot be sent again")
-        digest = MD5(overlapping=True)
-        digest.update(self._head)
-        yield from _cut(self._head)
-        self._head = None
-        with _carrying():
-            for block in self._source:
-                digest.update(block)
-                yield from _cut(block)
-        self.size = self._source.counted
-        self.etag = digest.hexdigest()
-
-
-def _cut(block: Block) -> Iterator[Block]:
-    """Yield a block in pieces: a socket's time-out covers each piece that is sent."""
-    if len(block) <= BLOCK:
-        yield block
-        return
-    for start in range(0, len(block), BLOCK):
-        yield block[start : start + BLOCK]
+def _shorter(received: int, expected: int) -> StreamBroken:
+    return StreamBroken(
+        "the file became shorter while it was sent", received=received, expected=expected
+    )
 
 
 @contextmanager
-def _carrying() -> Iterator[None]:
+def carrying() -> Iterator[None]:
+    """Say of what is raised here that it is the caller's source that failed."""
     try:
         yield
     except SourceFailed:  # Of another body inside.
@@ -416,64 +381,12 @@ def _carrying() -> Iterator[None]:
         raise SourceFailed(error) from error
 
 
-class _Meter:
-    """Counts bytes and refuses the one too many."""
+def checked(block: object) -> bytes:
+    """Return what a source gave, if that is bytes.
 
-    def __init__(self, filename: str, limit: int | None) -> None:
-        self._filename = filename
-        self._limit = limit
-        self.counted = 0
-
-    def count(self, size: int) -> None:
-        self.counted += size
-        self.check(self.counted)
-
-    def check(self, counted: int) -> None:
-        if self._limit is not None and counted > self._limit:
-            raise FileTooLarge(
-                f"{self._filename!r} has more than the {self._limit} bytes that are allowed",
-                filename=self._filename,
-                limit=self._limit,
-            )
-
-
-class _Source:
-    """Blocks of at least one byte from a file or an iterable, metered."""
-
-    def __init__(self, next_block: Callable[[], Block], meter: _Meter) -> None:
-        self._meter = meter
-        self._next = next_block
-
-    @property
-    def counted(self) -> int:
-        return self._meter.counted
-
-    def __iter__(self) -> Iterator[Block]:
-        while block := self._next():
-            self._meter.count(len(block))
-            yield block
-
-    def read_up_to(self, size: int) -> bytes:
-        """Return at least ``size`` bytes, or all there are."""
-        gathered = io.BytesIO()  # Unlike a list to be joined, it holds them only once.
-        for block in self:
-            if gathered.write(block) and gathered.tell() >= size:
-                break
-        return gathered.getvalue()
-
-
-def _reader(raw: object) -> Callable[[], bytes]:
-    if is_readable(raw):
-        return lambda: _checked(raw.read(BLOCK))
-    if isinstance(raw, Iterable):
-        blocks = iter(raw)
-        return lambda: next(filter(None, map(_checked, blocks)), b"")
-    raise TypeError(
-        f"content must be str, bytes, a binary file or an iterable of bytes, not {type(raw)}"
-    )
-
-
-def _checked(block: object) -> bytes:
+    :raises BlockingIOError: it has none right now.
+    :raises TypeError: it is something else.
+    """
     if isinstance(block, bytes):
         return block
     if isinstance(block, (bytearray, memoryview)):
@@ -481,12 +394,3 @@ def _checked(block: object) -> bytes:
     if block is None:
         raise BlockingIOError("a non-blocking file has no bytes right now; open it blocking")
     raise TypeError(f"content must give bytes, not {type(block)}: open files with 'rb'")
-
-
-def _is_seekable(raw: object) -> TypeGuard[Seekable]:
-    """Tell whether a file can return to where it stands."""
-    try:
-        raw.seek(raw.tell())  # type: ignore[attr-defined]
-    except (AttributeError, OSError, ValueError):
-        return False  # Pipes, sockets and streams say in these ways that they cannot.
-    return is_readable(raw)

@@ -167,6 +167,14 @@ class SwiftUnavailable(SwiftError):
     """Swift failed or could not be reached, after all retries or at the deadline."""
 
 
+class InvalidPart(FSError):
+    """A part is absent, or is not the one that was named. The upload can still be used."""
+
+
+class UploadClosed(FSError):
+    """There is no such upload in this storage, or it was completed or aborted."""
+
+
 class StreamBroken(FSError):
     """A transfer ended before its end and could not be resumed."""
 

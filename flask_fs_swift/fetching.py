@@ -4,9 +4,9 @@ The first request is for the first 16 MiB, and says what there is: most objects 
 What is left is asked for in ranges of that length, each with the ETag of the first, so
 that the file is one version of its object. Each range is resumed by itself where it breaks.
 
-A whole object that comes by one request is verified by its stream. The others are hashed in
+A plain object that comes by one request is verified by its stream. The others are hashed in
 order, beside the transfer, as far as their ranges have come: read back from the file, so that
-what is verified is what was written.
+what is verified is what was written. Of large objects each segment is, against the manifest.
 
 State: ``_moved``, bytes written so far, guarded by ``_lock``. ``_stopped`` is only ever
 set; ranges that see it end early. What is told of the progress, and which ranges have
@@ -27,13 +27,17 @@ from .parallel import at_once
 from .ranges import ByteRange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from typing import TypeAlias
 
     from .conditions import Conditions
     from .events import Progress
     from .newfile import NewFile
     from .objects import ObjectInfo
     from .streams import ObjectStream
+
+    #: Returns the size and the MD5 of each segment of a large object; none where there are no MD5s.
+    Checksums: TypeAlias = "Callable[[ObjectInfo], Sequence[tuple[int, str]]]"
 
 #: Bytes of a range.
 RANGE = 16 * 1024 * 1024
@@ -49,10 +53,16 @@ class OpenRange(Protocol):
 
 
 def fetch_into(
-    file: NewFile, open_range: OpenRange, *, width: int, progress: Progress | None
+    file: NewFile,
+    open_range: OpenRange,
+    checksums: Checksums,
+    *,
+    width: int,
+    progress: Progress | None,
 ) -> ObjectInfo:
     """Write all of one version of an object into a file; return what it is.
 
+    :param checksums: of the segments, asked for if it is a large object.
     :param width: requests at a time.
     :raises ObjectChanged: the object was replaced or deleted meanwhile.
     :raises ETagMismatchError: what was written is not what was stored.
@@ -60,8 +70,15 @@ def fetch_into(
     :raises OSError: the file could not be written.
     """
     with open_range(ByteRange(0, RANGE), NO_CONDITIONS) as first:
-        _Fetch(file, open_range, first, progress).run(width)
-        return first.info
+        info = first.info
+        if info.is_manifest:
+            sums = checksums(info)
+        elif first.md5_of_object is not None and (info.size or 0) > RANGE:
+            sums = [(info.size or 0, first.md5_of_object)]
+        else:
+            sums = []  # The first stream has all of it, and verifies it; or there is no MD5.
+        _Fetch(file, open_range, first, sums, progress).run(width)
+        return info
 
 
 class _Fetch:
@@ -72,6 +89,7 @@ class _Fetch:
         file: NewFile,
         open_range: OpenRange,
         first: ObjectStream,
+        sums: Sequence[tuple[int, str]],
         progress: Progress | None,
     ) -> None:
         self._file = file
@@ -81,9 +99,8 @@ class _Fetch:
         self._same_version = of_version(first.info.etag)
         self._progress = progress
         self._told: int | None = None
-        # None: the first stream has all of the object, and verifies it.
         self._starts = range(RANGE, self._size or 0, RANGE)
-        self._expected = first.md5_of_object if self._starts else None
+        self._sums = sums
         self._lock = new_lock()
         self._moved = 0
         self._stopped = False
@@ -91,7 +108,7 @@ class _Fetch:
     def run(self, width: int) -> None:
         """Fetch everything."""
         width = min(width, 1 + len(self._starts))
-        digest = GrowingMD5(self._file.fileno)
+        digest = GrowingMD5(self._file.fileno, [size for size, _ in self._sums])
         try:
             self._run(width, digest)
         except BaseException:
@@ -110,7 +127,7 @@ class _Fetch:
                     come.add(index)
                     while complete in come:
                         complete += 1
-                    if self._expected is not None:
+                    if self._sums:
                         digest.follow(min(complete * RANGE, self._size or 0))
                     self._tell()
                     self._wait(results.wait)
@@ -119,8 +136,8 @@ class _Fetch:
                 raise
         if self._told is None:
             self._tell()
-        if self._expected is not None:
-            self._verify(self._expected, digest.hexdigest())
+        for (_, expected), actual in zip(self._sums, digest.hexdigests(), strict=True):
+            self._verify(expected, actual)
 
     def _wait(self, wait: Callable[[float], bool]) -> None:
         while self._progress is not None and not wait(TICK):

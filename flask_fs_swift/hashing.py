@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from .blocks import BLOCK
 from .concurrency import Beside, below_hub
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 #: Bytes from which a block is worth a hand-over.
 WORTH_IT = 256 * 1024
@@ -106,15 +107,22 @@ class FileMD5:
 
 
 class GrowingMD5:
-    """The MD5 of a file that is still being written, from its beginning; in a real thread.
+    """The MD5s of the pieces of a file that is still being written, in a real thread.
 
     Belongs to one thread or greenlet. At most 1 MiB of the file is in memory at a time.
+
+    :param sizes: of the pieces, in bytes, from the beginning of the file.
     """
 
-    def __init__(self, fileno: int) -> None:
+    def __init__(self, fileno: int, sizes: Iterable[int]) -> None:
         self._fileno = fileno
+        self._ends = accumulate(sizes)
+        # While something runs, these belong to what runs: the bytes hashed, the end of the piece
+        # that is being hashed, its digest, and those of the pieces before.
+        self._hashed = 0
+        self._end = next(self._ends, 0)
         self._digest = hashlib.md5(usedforsecurity=False)
-        self._hashed = 0  # Bytes. While something runs, it belongs to what runs.
+        self._done: list[str] = []
         self._stopped = False
         self._running: Beside[None] | None = None
 
@@ -123,10 +131,10 @@ class GrowingMD5:
         self._wait()
         self._running = Beside(self._hash_up_to, end)
 
-    def hexdigest(self) -> str:
-        """Return the MD5 up to the last ``end``, in hexadecimal digits."""
+    def hexdigests(self) -> list[str]:
+        """Return the MD5 of each piece that lies before the last ``end``, in hexadecimal digits."""
         self._wait()
-        return self._digest.hexdigest()
+        return self._done
 
     def leave(self) -> None:
         """Wait until nobody reads the file. It is not hashed any further."""
@@ -141,14 +149,19 @@ class GrowingMD5:
 
     def _hash_up_to(self, end: int) -> None:
         while self._hashed < end and not self._stopped:
-            block = os.pread(self._fileno, min(BLOCK, end - self._hashed), self._hashed)
+            size = min(BLOCK, min(end, self._end) - self._hashed)
+            block = os.pread(self._fileno, size, self._hashed)
             if not block:
                 raise OSError(f"the file ends after {self._hashed} of {end} bytes")
             self._digest.update(block)
             self._hashed += len(block)
+            if self._hashed == self._end:
+                self._done.append(self._digest.hexdigest())
+                self._digest = hashlib.md5(usedforsecurity=False)
+                self._end = next(self._ends, end)
 
 
-def md5_of(data: bytes) -> str:
+def md5_of(data: bytes | memoryview) -> str:
     """Return the MD5 of content that is all there, in hexadecimal digits."""
     if len(data) < WORTH_IT or not below_hub():
         return hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -12,11 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from .concurrency import new_lock
 from .conditions import NO_CONDITIONS
-from .content import whole
+from .content import Told, whole
 from .errors import FileExists, FileNotFound, RangeNotSatisfiable
 from .hashing import md5_of
 from .metadata import checked_metadata
@@ -26,10 +26,13 @@ from .ranges import WHOLE
 from .streams import ObjectStream, check_chunk_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from .backend import Uploads
     from .conditions import Conditions
     from .content import Content
+    from .events import Progress
+    from .intake import Parts
     from .objects import Properties
     from .ranges import ByteRange
     from .streams import Download
@@ -43,6 +46,9 @@ class _Stored:
 
 class MemoryBackend:
     """Objects in a dict. Lives as long as its application."""
+
+    #: Nothing of it is too large for one object.
+    multipart: Uploads | None = None
 
     def __init__(self) -> None:
         self._lock = new_lock()
@@ -81,12 +87,19 @@ class MemoryBackend:
         )
 
     def put(
-        self, name: str, content: Content, properties: Properties, *, overwrite: bool
+        self,
+        name: str,
+        content: Content | Parts,
+        properties: Properties,
+        *,
+        overwrite: bool,
+        progress: Progress | None = None,
     ) -> ObjectInfo:
         """Store an object. Of any number of creates at once, exactly one succeeds."""
         check_name(name)
         metadata = checked_metadata(properties.metadata)
-        data = whole(content)
+        one = cast("Content", content)  # We never say how long a part may be.
+        data = whole(one if progress is None else Told(one, progress))
         stored = _Stored(_describe(name, data, replace(properties, metadata=metadata)), data)
         self._store(name, stored, overwrite=overwrite)
         return stored.info
@@ -129,6 +142,10 @@ class MemoryBackend:
         chosen = sorted((name for name in infos if name.startswith(prefix)), key=str.encode)
         rolled_up = _rolled_up([infos[name] for name in chosen], prefix, delimiter)
         return (info for info in rolled_up if info.name.encode() > after.encode())
+
+    def checksums(self, _info: ObjectInfo) -> Sequence[tuple[int, str]]:
+        """Return none: there are no large objects."""
+        return ()
 
     def names(self, prefix: str, delimiter: str, after: str) -> Iterator[str]:
         """Yield the names of what there is at this moment."""

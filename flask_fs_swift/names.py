@@ -12,8 +12,10 @@ from .errors import InvalidName
 
 #: Bytes of UTF-8. Swift counts characters in places; this is within its limit both ways.
 MAX_NAME = 1024
-#: Bytes of UTF-8 (``max_container_name_length`` of Swift's constraints).
-MAX_CONTAINER = 256
+#: What the container of the segments is called beside that of the objects.
+SEGMENTS = "_segments"
+#: Bytes of UTF-8: Swift's ``max_container_name_length``, without what the segments' adds.
+MAX_CONTAINER = 256 - len(SEGMENTS)
 
 # Control characters (the category Cc of Unicode), and what means another path.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
@@ -36,7 +38,7 @@ def check_name(name: str) -> str:
 def check_container(name: str) -> str:
     """Return the name of a container unchanged.
 
-    :raises InvalidName: it could not be an object's, has a slash, or is over 256 bytes.
+    :raises InvalidName: it could not be an object's, has a slash, or is over 247 bytes.
     """
     fault = _fault(name)
     if not fault and "/" in name:

@@ -58,6 +58,41 @@ class Properties:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A part of an upload, as it was stored."""
+
+    #: From 1 to 10,000.
+    number: int
+    #: Bytes.
+    size: int
+    #: MD5 in hexadecimal digits.
+    etag: str
+
+
+@dataclass(frozen=True)
+class UploadInfo:
+    """An upload that is neither completed nor aborted."""
+
+    #: Whoever knows it and may use the storage may go on with it.
+    id: str
+    filename: str
+    #: Aware, in UTC.
+    started: datetime
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """What nothing refers to, and a collection removed or would remove."""
+
+    #: In the container of the segments.
+    name: str
+    #: The file that it was stored for.
+    filename: str
+    #: Bytes.
+    size: int
+
+
+@dataclass(frozen=True)
 class FormUpload:
     """A browser's form that sends files straight to Swift. Good until it expires."""
 

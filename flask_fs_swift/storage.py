@@ -9,7 +9,10 @@ from __future__ import annotations
 import copy
 import math
 import os
+from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, TypedDict, TypeVar, overload
 from urllib.parse import quote, urljoin
@@ -19,7 +22,6 @@ from werkzeug.exceptions import NotFound
 
 from .backend import Reachable
 from .conditions import NO_CONDITIONS, of_version
-from .content import Told, take
 from .errors import (
     ConfigError,
     FileNotFound,
@@ -30,10 +32,11 @@ from .errors import (
 from .events import Watch
 from .fetching import fetch_into
 from .forms import Inbox, is_in_an_inbox, take_out
+from .intake import take
 from .metadata import check_header
 from .names import check_name
 from .newfile import new_file
-from .objects import Properties
+from .objects import Properties, UploadInfo
 from .presets import DEFAULTS, Extensions, is_allowed, normalised
 from .ranges import ByteRange, byte_range, cut, merged
 from .seekable import BinaryReader, ObjectFile, TextReader
@@ -50,12 +53,12 @@ from .signing import (
 )
 from .streams import CHUNK_SIZE, ObjectStream
 from .swift import in_seconds
+from .upload import Upload
 from .uploads import guess_type, uploaded_name, uploaded_type
 from .writer import BinaryWriter, TextWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from datetime import datetime
     from typing import TypeAlias
 
     from flask import Flask
@@ -63,13 +66,14 @@ if TYPE_CHECKING:
     from werkzeug.datastructures import FileStorage
     from werkzeug.wrappers import Response
 
-    from .backend import Backend
+    from .backend import Backend, Uploads
     from .blocks import Readable
     from .conditions import Conditions
     from .config import StorageSettings
-    from .content import RawContent
     from .events import EventHook, Progress
-    from .objects import FormFiles, FormUpload, ObjectInfo
+    from .intake import RawContent
+    from .objects import FormFiles, FormUpload, ObjectInfo, Orphan
+    from .segments import Marker
 
     Folder: TypeAlias = "str | Callable[[], str] | None"
     #: Tells whether a file may be served to the current request; may abort instead.
@@ -94,6 +98,12 @@ class Mount:
     on_event: EventHook | None = None
     #: Where the application serves its files itself, with a final slash; None: nowhere.
     served_at: str | None = None
+
+    @property
+    def part_size(self) -> int | None:
+        """Bytes; what is longer is stored in parts. None: nothing is."""
+        swift = self.settings.swift
+        return swift.segment_size if swift is not None else None
 
     @property
     def connections(self) -> float:
@@ -186,20 +196,25 @@ class Storage:
         :raises SwiftUnavailable: with ``maybe_applied`` where the outcome is not known.
         """
         check_name(filename)
-        properties = Properties(
-            content_type=check_header("content_type", content_type or guess_type(filename)),
-            metadata=metadata or {},
-            expires_after=_whole_seconds(expires_after),
-            cache_control=cache_control and check_header("cache_control", cache_control),
-            content_disposition=content_disposition
-            and check_header("content_disposition", content_disposition),
+        properties = _properties(
+            content_type or guess_type(filename),
+            metadata,
+            expires_after,
+            cache_control,
+            content_disposition,
         )
         mount = self._mount()
-        with self._watched(mount, "write") as seen:
-            taken = take(content, filename=filename, limit=mount.settings.max_size)
-            told = taken if progress is None else Told(taken, progress)
+        limit, part_size = mount.settings.max_size, mount.part_size
+        with (
+            self._watched(mount, "write") as seen,
+            closing(take(content, filename=filename, limit=limit, part_size=part_size)) as taken,
+        ):
             info = mount.backend.put(
-                filename, told, properties, overwrite=self._may_overwrite(overwrite)
+                filename,
+                taken,
+                properties,
+                overwrite=self._may_overwrite(overwrite),
+                progress=progress,
             )
             seen.bytes = info.size or 0
         return info
@@ -435,8 +450,8 @@ class Storage:
         """Put a file of the storage into one of this machine: all of it, verified, or nothing.
 
         It is filled under another name in the same folder, ``.fs-*.part``, and brought to the disk
-        before it gets its own. Large objects have no MD5: of their ranges only the version and
-        the size are checked.
+        before it gets its own. Large objects are verified segment by segment; those that another
+        program has made of a prefix, or of parts of objects, by their version and size only.
 
         :param overwrite: whether what is at ``path`` may be replaced, a symbolic link itself.
         :param progress: called with the bytes written and the bytes of all, which are None where
@@ -466,7 +481,8 @@ class Storage:
             new_file(Path(path).absolute(), overwrite=overwrite) as file,
         ):
             width = int(min(concurrency, mount.connections))
-            info = fetch_into(file, open_range, width=width, progress=progress)
+            checksums = mount.backend.checksums
+            info = fetch_into(file, open_range, checksums, width=width, progress=progress)
             seen.bytes = os.fstat(file.fileno).st_size
         return info
 
@@ -646,6 +662,98 @@ class Storage:
         if mount.settings.url is None and has_request_context():
             base = request.root_path + base
         return (urljoin(request.url_root, base) if external else base) + path
+
+    # Uploads in parts.
+
+    def start_upload(
+        self,
+        filename: str,
+        *,
+        overwrite: bool | None = None,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        expires_after: float | None = None,
+        cache_control: str | None = None,
+        content_disposition: str | None = None,
+    ) -> Upload:
+        """Begin to store a file in parts, from anywhere, at leisure.
+
+        The file appears when the upload is completed.
+
+        :param overwrite: None: as the storage says.
+        :param expires_after: seconds from now, not from the completion, until the file and its
+            parts are deleted.
+        :param metadata: this and the rest as for ``write``.
+        :raises InvalidName: before anything was sent.
+        :raises FileExists: there is a file of this name, and it may not be replaced.
+        :raises OperationNotSupported: the storage, or its Swift, has no large objects.
+        """
+        check_name(filename)
+        properties = _properties(
+            content_type or guess_type(filename),
+            metadata,
+            expires_after,
+            cache_control,
+            content_disposition,
+        )
+        mount = self._mount()
+        with self._watched(mount, "start_upload"):
+            may_overwrite = self._may_overwrite(overwrite)
+            marker = self._uploads(mount).start(filename, properties, overwrite=may_overwrite)
+        return self._upload(mount, marker)
+
+    def resume_upload(self, filename: str, id: str) -> Upload:  # noqa: A002 - the field's word
+        """Return an upload that was started elsewhere, by its ``id``.
+
+        What was put before has to be given to ``complete``: ``list_parts``, or what was kept.
+
+        :raises UploadClosed: there is no such upload of this file in this storage, or it
+            was aborted, or completed more than 7 days ago.
+        """
+        check_name(filename)
+        mount = self._mount()
+        with self._watched(mount, "resume_upload"):
+            return self._upload(mount, self._uploads(mount).resume(filename, id))
+
+    def list_uploads(self) -> Iterator[UploadInfo]:
+        """Yield the uploads that are neither completed nor aborted, lazily.
+
+        One request for each. Listings lag in a real cluster: the newest may not be there yet.
+        """
+        mount = self._mount()
+        found = self._uploads(mount).open_uploads()
+        infos = (
+            UploadInfo(marker.id, marker.name, datetime.fromtimestamp(marker.started, timezone.utc))
+            for marker in found
+        )
+        return self._told(mount, infos)
+
+    def collect_garbage(
+        self, older_than: float = 24 * 3600, *, dry_run: bool = False
+    ) -> list[Orphan]:
+        """Remove what crashes have left behind; return it.
+
+        That is parts of large files to which no file and no open upload refers.
+
+        :param older_than: seconds; only parts of which none is younger. More than the longest
+            write takes from one part to the next, or it loses its parts and fails.
+        :param dry_run: whether nothing is removed.
+        :raises FSError: Swift failed; some may have been removed.
+        """
+        if not older_than >= 0:
+            raise ValueError(f"older_than must be 0 seconds or more, not {older_than}")
+        mount = self._mount()
+        with self._watched(mount, "collect_garbage"):
+            return self._uploads(mount).collect(older_than, dry_run=dry_run)
+
+    def _uploads(self, mount: Mount) -> Uploads:
+        if mount.backend.multipart is None:
+            raise OperationNotSupported(f"{self.name!r} has no uploads in parts")
+        return mount.backend.multipart
+
+    def _upload(self, mount: Mount, marker: Marker) -> Upload:
+        watch = partial(self._watched, mount)
+        return Upload(self._uploads(mount), marker, mount.settings.max_size, watch)
 
     # Straight to Swift.
 
@@ -858,6 +966,23 @@ class Storage:
 
     def _watched(self, mount: Mount, operation: str) -> Watch:
         return Watch(mount.on_event, operation, self.name)
+
+
+def _properties(
+    content_type: str,
+    metadata: Mapping[str, str] | None,
+    expires_after: float | None,
+    cache_control: str | None,
+    content_disposition: str | None,
+) -> Properties:
+    return Properties(
+        content_type=check_header("content_type", content_type),
+        metadata=metadata or {},
+        expires_after=_whole_seconds(expires_after),
+        cache_control=cache_control and check_header("cache_control", cache_control),
+        content_disposition=content_disposition
+        and check_header("content_disposition", content_disposition),
+    )
 
 
 def _folder(folder: Folder) -> str:

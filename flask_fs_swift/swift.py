@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import secrets
 import time
@@ -13,30 +14,36 @@ from .answers import listed_info, listed_names
 from .call import Caller
 from .conditions import NO_CONDITIONS
 from .container import Container
+from .content import Told
 from .errors import (
     ConfigError,
     FileExists,
     FileNotFound,
+    FSError,
     OperationNotSupported,
-    SwiftError,
 )
+from .intake import Parts
 from .login import Login
+from .multipart import Multipart
 from .names import check_name, check_prefix
 from .objects import FormUpload
 from .ranges import WHOLE
 from .signing import Grant, signed_form, signed_url
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from .conditions import Conditions
     from .config import SwiftSettings
     from .container import Page
     from .content import Content
+    from .events import Progress
     from .objects import ObjectInfo, Properties
     from .pool import Pool
     from .ranges import ByteRange
     from .streams import ObjectStream
+
+logger = logging.getLogger(__name__)
 
 #: Seconds after the end of a form at which Swift removes what nobody has taken from it.
 UNCLAIMED = 24 * 3600
@@ -53,7 +60,10 @@ class SwiftBackend:
     def __init__(self, settings: SwiftSettings, login: Login | None = None) -> None:
         self._settings = settings
         self._login = login or Login(settings.login, settings.retrying)
-        self._container = Container(settings, Caller(settings, self._login))
+        caller = Caller(settings, self._login)
+        self._container = Container(settings, caller)
+        #: Its large objects, and the uploads that become some.
+        self.multipart = Multipart(settings, caller, self._container)
 
     @property
     def pool(self) -> Pool:
@@ -75,17 +85,50 @@ class SwiftBackend:
         return self._container.get(name, chunk_size, wanted, conditions)
 
     def put(
-        self, name: str, content: Content, properties: Properties, *, overwrite: bool
+        self,
+        name: str,
+        content: Content | Parts,
+        properties: Properties,
+        *,
+        overwrite: bool,
+        progress: Progress | None = None,
     ) -> ObjectInfo:
-        """Store an object. One request; one more first, where the content passes only once."""
-        return self._container.put(name, content, properties, overwrite=overwrite)
+        """Store an object. One request, and what :meth:`_sweep` takes where it may replace one.
+
+        What comes in parts takes a request for each, and five more.
+        """
+        if isinstance(content, Parts):
+            return self.multipart.write(
+                check_name(name), content, properties, overwrite=overwrite, progress=progress
+            )
+        told = content if progress is None else Told(content, progress)
+        info = self._container.put(name, told, properties, overwrite=overwrite)
+        if overwrite:
+            self._sweep(name)
+        return info
 
     def delete(self, name: str) -> None:
-        """Remove exactly this object. One request."""
+        """Remove exactly this object. One request, and what :meth:`_sweep` takes."""
         self._container.delete(name)
+        self._sweep(name)
+
+    def _sweep(self, name: str) -> None:
+        """Remove the segments of a large object that is no more.
+
+        None where the storage has had no large objects: that is asked once, and every five
+        minutes. One request otherwise, a listing, because Swift does not say what it removed
+        or replaced. What fails here is left for a collection.
+        """
+        try:
+            self.multipart.sweeper.sweep(name)
+        except FSError:
+            logger.warning("segments of %r may be left for a collection", name, exc_info=True)
 
     def copy(self, source: str, target: str, *, overwrite: bool) -> None:
         """Copy an object inside Swift. One request; one more first, not to overwrite.
+
+        Large objects are copied with their segments. Where there are any, one more request
+        asks what the source is.
 
         Swift ignores conditions on COPY, so of two copies at once, or a copy and a
         write, both may be acknowledged and the later one stays.
@@ -93,7 +136,10 @@ class SwiftBackend:
         check_name(target)
         if not overwrite and self._exists(target):
             raise FileExists(f"{target!r} exists", filename=target)
-        self._container.copy(source, target)
+        check_name(source)
+        if not (self.multipart.may_exist() and self.multipart.copy(source, target)):
+            self._container.copy(source, target)
+            self._sweep(target)
 
     def _exists(self, name: str) -> bool:
         try:
@@ -123,16 +169,11 @@ class SwiftBackend:
         check_prefix(prefix)
         check_prefix(delimiter, "delimiter")
         check_prefix(after, "name to list after")
-        return self._pages_after(after, prefix, delimiter)
+        return self._container.pages(prefix, delimiter=delimiter, after=after)
 
-    def _pages_after(self, marker: str, prefix: str, delimiter: str) -> Iterator[Page]:
-        while page := self._container.page(marker, prefix=prefix, delimiter=delimiter):
-            [last] = listed_names(page[-1:])
-            yield page
-            del page  # Before the next one comes: one at a time is enough.
-            if last.encode() <= marker.encode():
-                raise SwiftError(f"the listing stands still at {marker!r}: the server repeats it")
-            marker = last
+    def checksums(self, info: ObjectInfo) -> Sequence[tuple[int, str]]:
+        """Return the size and the MD5 of each segment of a large object. Two requests, or more."""
+        return self.multipart.checksums(info)
 
     def temporary_url(self, name: str, grant: Grant) -> str:
         """Return a URL that does what is granted. No request, but for a token if there is none."""
@@ -158,6 +199,8 @@ class SwiftBackend:
     def adopt(self, source: str, target: str, *, overwrite: bool) -> None:
         """Copy an object's content and type. Three requests: HEAD both, COPY."""
         self._container.adopt(source, target, overwrite=overwrite)
+        if overwrite:
+            self._sweep(target)
 
     def discard(self, names: Collection[str]) -> None:
         """Remove objects whose names other verbs refuse. One request."""

@@ -19,15 +19,15 @@ from flask_fs_swift import (
     OperationNotSupported,
     StreamBroken,
 )
-from flask_fs_swift.content import take
 from flask_fs_swift.hashing import md5_of
+from flask_fs_swift.intake import take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from flask_fs_swift import Storage
-    from flask_fs_swift.content import RawContent
+    from flask_fs_swift.intake import RawContent
 
 MIB = 1024 * 1024
 #: More than is held in memory, and no multiple of a block.

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from conftest import MakeStorage
 
     from flask_fs_swift import Pool, Storage
-    from flask_fs_swift.content import RawContent
     from flask_fs_swift.devserver import Faults
+    from flask_fs_swift.intake import RawContent
 
 MIB = 1024 * 1024
 LONG = os.urandom(5 * MIB + 17)

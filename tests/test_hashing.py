@@ -18,8 +18,9 @@ from situations.hubs import below_a_hub, everywhere
 from flask_fs_swift import StreamBroken
 from flask_fs_swift.blocks import BLOCK
 from flask_fs_swift.concurrency import Beside, breathe
-from flask_fs_swift.content import HELD, SourceFailed, _Ahead, take, whole
+from flask_fs_swift.content import SourceFailed, _Ahead, whole
 from flask_fs_swift.hashing import MD5, WORTH_IT, FileMD5, md5_of
+from flask_fs_swift.intake import HELD, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -308,7 +309,7 @@ def test_content_is_hashed_while_the_program_ends() -> None:
     """Threads may outlive the main one; then nobody starts new ones."""
     program = """
 import io, threading, time
-from flask_fs_swift.content import take
+from flask_fs_swift.intake import take
 
 class File(io.BytesIO):
     pass

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from flask import abort
@@ -16,8 +16,8 @@ from flask_fs.backends import BaseBackend
 
 from flask_fs_swift.config import read_max_size, read_swift_settings
 from flask_fs_swift.connection import SwiftConnection
-from flask_fs_swift.content import take
 from flask_fs_swift.errors import FileNotFound, InvalidName
+from flask_fs_swift.intake import take
 from flask_fs_swift.names import check_name
 from flask_fs_swift.objects import Properties
 from flask_fs_swift.streams import CHUNK_SIZE
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from flask_fs_swift.blocks import Readable
     from flask_fs_swift.config import SwiftSettings
-    from flask_fs_swift.content import RawContent
+    from flask_fs_swift.intake import RawContent
     from flask_fs_swift.pool import Pool
     from flask_fs_swift.streams import ObjectStream
 
@@ -270,6 +270,8 @@ class OpenStackBackend(BaseBackend):  # type: ignore[misc]
 
     def _put(self, filename: str, content: Any, content_type: str | None) -> None:
         check_name(filename)
-        taken = take(content, filename=filename, limit=self._max_size)
-        properties = Properties(content_type or guess_type(filename))
-        self._objects.put(filename, taken, properties, overwrite=True)
+        part_size = self._settings.segment_size
+        taken = take(content, filename=filename, limit=self._max_size, part_size=part_size)
+        with closing(taken):
+            properties = Properties(content_type or guess_type(filename))
+            self._objects.put(filename, taken, properties, overwrite=True)

@@ -107,6 +107,7 @@ class Connection:
         content_length: int | None = ...,
         etag: str | None = ...,
         headers: Mapping[str, str] = ...,
+        query_string: str | None = ...,
     ) -> str: ...
     def post_object(self, container: str, obj: str, headers: Mapping[str, str]) -> None: ...
     def copy_object(

@@ -1,0 +1,440 @@
+"""Large objects: parts become segments, a manifest joins them.
+
+A large write has five steps:
+
+1. Store a *marker* that says that it is under way.
+2. Store the segments, several at a time, each verified.
+3. Store the manifest, with the ETag and the size of each segment, which Swift compares again:
+   the **commit point**. Before it readers see the old object, after it the new one.
+4. Remove the marker.
+5. Sweep: remove the segments of what was replaced (:mod:`.sweeping`).
+
+What fails before the commit point removes its segments and its marker. Where it is not known
+whether the manifest was stored, they stay: a collection finds out later. So it does after a
+crash. What fails after the commit point is logged: the object is stored, and what was to be
+removed is left for a collection.
+
+An upload takes the same steps one by one: its marker says ``open`` until the manifest is stored,
+and then ``completed`` for 7 days, so that a completion that is repeated knows it. What an upload
+was given and did not use is left for a collection.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from .answers import object_info
+from .capabilities import Capabilities
+from .concurrency import new_lock
+from .container import COPIED, put_headers
+from .content import Told
+from .errors import FileExists, FSError, InvalidPart, ObjectChanged, SwiftError, UploadClosed
+from .metadata import checked_metadata
+from .objects import ObjectInfo, Orphan, Part
+from .parallel import at_once
+from .segments import PUT_MANIFEST, Manifest, Marker, Segment, Segments, is_id, read_manifest
+from .sweeping import Sweeper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from .call import Caller
+    from .config import SwiftSettings
+    from .container import Container
+    from .content import Content
+    from .events import Progress
+    from .intake import OpenPart, Parts
+    from .objects import Properties
+
+logger = logging.getLogger(__name__)
+
+#: Segments that a manifest lists, where Swift does not say.
+MANIFEST_LIMIT = 1000
+#: Seconds after which progress is told, if no segment has ended before.
+TICK = 0.25
+
+_REPLACED_LEFT = "%r is stored; of what it replaced, segments may be left for a collection"
+_OWN_LEFT = "%r was not stored; some of its segments may be left for a collection"
+_DATE = "%a, %d %b %Y %H:%M:%S GMT"
+
+
+class Multipart:
+    """The large objects of one container. Lives as long as that."""
+
+    def __init__(self, settings: SwiftSettings, caller: Caller, container: Container) -> None:
+        self._container = container
+        self._segments = Segments(settings, caller)
+        self._capabilities = Capabilities(caller)
+        self._width = min(settings.segment_concurrency, settings.login.pool_size)
+        self.sweeper = Sweeper(container, self._segments, self._width)
+
+    def limit(self) -> int:
+        """Return how many segments one manifest lists.
+
+        :raises OperationNotSupported: Swift has no static large objects.
+        """
+        limits = self._capabilities.limits_of("slo", "files longer than FS_SWIFT_SEGMENT_SIZE")
+        found = limits.get("max_manifest_segments")
+        return found if isinstance(found, int) and found > 1 else MANIFEST_LIMIT
+
+    def may_exist(self) -> bool:
+        """Tell whether there may be large objects, as far as is known without asking."""
+        return self._segments.may_exist()
+
+    def write(
+        self,
+        name: str,
+        parts: Parts,
+        properties: Properties,
+        *,
+        overwrite: bool,
+        progress: Progress | None,
+    ) -> ObjectInfo:
+        """Store all the parts as one object, or nothing.
+
+        :raises FileExists: there is an object, and ``overwrite`` is False.
+        :raises OperationNotSupported: Swift has no static large objects.
+        :raises InvalidPart: a segment was lost before the manifest was stored.
+        :raises FSError: as ``Container.put``.
+        """
+        limit = self.limit()
+        marker = self._begun(name, properties, overwrite=overwrite)
+        moved = _Moved(parts.size, progress)
+
+        def store(number: int, open_part: OpenPart) -> Segment:
+            with closing(open_part()) as content:
+                return self._put(marker, number, moved.counted(number, content))
+
+        tasks = (partial(store, number, part) for number, part in enumerate(parts, 1))
+        return self._commit(marker, tasks, limit, moved)
+
+    def _begun(self, name: str, properties: Properties, *, overwrite: bool) -> Marker:
+        """Return the marker of a write, unless it would be refused: that is to cost no content."""
+        fields = put_headers(properties, checked_metadata(properties.metadata))
+        seconds = fields.pop("x-delete-after", None)
+        if seconds is not None:
+            # The segments expire at the same moment.
+            fields["x-delete-at"] = str(int(time.time()) + int(seconds))
+        if self._container.headers(name) and not overwrite:
+            raise FileExists(f"{name!r} exists", filename=name)
+        return Marker(name, "write", fields=fields, overwrite=overwrite)
+
+    def copy(self, source: str, target: str) -> bool:
+        """Copy a large object and its segments inside Swift; False: Swift has to do it.
+
+        That is where it is no large object, or one whose list names parts of objects.
+
+        :raises ObjectChanged: it was replaced meanwhile; nothing was stored.
+        """
+        headers = self._container.headers(source, newest=True)
+        listed = self._container.manifest(source)
+        if listed is None:
+            return False
+        segments = list(self.sweeper.leaves(read_manifest(listed)))
+        if any(segment.range or not segment.etag for segment in segments):
+            return False
+        fields = {key: value for key, value in headers.items() if key.startswith(COPIED)}
+        marker = Marker(target, "write", fields=fields)
+        tasks = (
+            partial(self._segments.copy, segment, marker, number)
+            for number, segment in enumerate(segments, 1)
+        )
+        self._commit(marker, tasks, self.limit(), _Moved(None, None))
+        return True
+
+    def _put(self, marker: Marker, number: int, content: Content) -> Segment:
+        try:
+            return self._segments.put(marker, number, content)
+        except FSError as error:
+            # What its caller knows is the object, and that was left alone.
+            error.filename, error.maybe_applied = marker.name, False
+            raise
+
+    def _commit(
+        self,
+        marker: Marker,
+        tasks: Iterator[Callable[[], Segment]],
+        limit: int,
+        moved: _Moved,
+    ) -> ObjectInfo:
+        stored: dict[int, Segment] = {}
+        try:
+            self._segments.mark(marker)  # (1)
+            with at_once(tasks, self._width) as results:  # (2)
+                moved.tell_until(results.wait)
+                for index, segment in results:
+                    stored[index] = segment
+                    moved.tell_until(results.wait)
+            moved.tell()
+            segments = [stored[index] for index in sorted(stored)]
+            info = self._join(marker, segments, limit)  # (3), the commit point
+        except BaseException as error:
+            if not (isinstance(error, FSError) and error.maybe_applied):
+                self._undo(marker, stored.values())
+            raise
+        try:
+            self._segments.unmark(marker)  # (4)
+            if marker.overwrite:
+                self.sweeper.sweep(marker.name)  # (5)
+        except FSError:
+            logger.warning(_REPLACED_LEFT, marker.name, exc_info=True)
+        return info
+
+    def _undo(self, marker: Marker, stored: Collection[Segment]) -> None:
+        """Remove what a failed write has stored: what it knows of, and what is listed."""
+        try:
+            known = {segment.name for segment in stored}
+            listed = {found.name for found in self._segments.of_upload(marker)}
+            self.sweeper.delete(known | listed)
+            self._segments.unmark(marker)
+        except FSError:
+            logger.warning(_OWN_LEFT, marker.name, exc_info=True)
+
+    # The commit point.
+
+    def _join(self, marker: Marker, segments: list[Segment], limit: int) -> ObjectInfo:
+        """Store the manifest; return what the object is.
+
+        :raises InvalidPart: Swift refuses it: a segment is not what it should be.
+        """
+        name = marker.name
+        try:
+            manifest = Manifest(self._nested(marker, segments, limit))
+            answer = self._container.store(
+                name,
+                manifest,
+                marker.fields,
+                overwrite=marker.overwrite,
+                nonce=marker.id,
+                query=PUT_MANIFEST,
+            )
+        except FSError as error:
+            # An answer was lost: this one's, or that of a completion that is repeated.
+            lost = error.maybe_applied or isinstance(error, FileExists)
+            if lost and self._is_stored(marker):
+                return object_info(name, self._container.headers(name, newest=True))
+            if _is_refusal(error):
+                raise InvalidPart(
+                    f"Swift refuses to join {name!r}: a part is absent, or another",
+                    filename=name,
+                    maybe_applied=error.maybe_applied,
+                ) from error
+            error.filename = name
+            raise
+        described = {**answer, **marker.fields, "content-length": str(manifest.length)}
+        return replace(object_info(name, described), is_manifest=True)
+
+    def _nested(self, marker: Marker, segments: list[Segment], limit: int) -> list[Segment]:
+        """Return no more than one manifest lists, each of them a manifest where need be."""
+        level = 0
+        while len(segments) > limit:
+            level += 1
+            groups = [segments[at : at + limit] for at in range(0, len(segments), limit)]
+            tasks = (
+                partial(self._segments.put_manifest, marker, f"{level}-{number:06}", group)
+                for number, group in enumerate(groups)
+            )
+            joined = dict(at_once(tasks, self._width))
+            segments = [joined[index] for index in range(len(groups))]
+        return segments
+
+    def _is_stored(self, marker: Marker) -> bool:
+        """Tell whether the object is that of the marker; False where nobody says."""
+        try:
+            return marker.id in self.sweeper.referred(marker.name)
+        except FSError:
+            return False
+
+    def checksums(self, info: ObjectInfo) -> list[tuple[int, str]]:
+        """Return the size and the MD5 of each segment of a large object, in order.
+
+        None at all where its list does not say: it names parts of objects, or only a prefix.
+
+        :raises ObjectChanged: it was replaced meanwhile.
+        """
+        listed = self._container.manifest(info.name)
+        segments = read_manifest(listed) if listed is not None else []
+        if any(segment.range for segment in segments):
+            return []
+        leaves = [] if not segments else list(self.sweeper.leaves(segments))
+        if any(leaf.range or not leaf.etag for leaf in leaves):
+            return []
+        if segments and Manifest(segments).etag != info.etag:
+            raise ObjectChanged(f"{info.name!r} is another version now", filename=info.name)
+        return [(leaf.size, leaf.etag) for leaf in leaves]
+
+    # Uploads, step by step.
+
+    def start(self, name: str, properties: Properties, *, overwrite: bool) -> Marker:
+        """Begin an upload. Two requests.
+
+        :raises FileExists: there is an object, and ``overwrite`` is False.
+        """
+        self.limit()
+        marker = replace(self._begun(name, properties, overwrite=overwrite), kind="upload")
+        self._segments.mark(marker)  # (1)
+        return marker
+
+    def resume(self, name: str, upload: str) -> Marker:
+        """Return what an upload was started with. One request.
+
+        :raises UploadClosed: there is none, or it was aborted, or completed over 7 days ago.
+        """
+        # It comes from a stranger.
+        marker = self._segments.marker(name, upload) if is_id(upload) else None
+        if marker is None or marker.kind != "upload" or marker.state == "aborted":
+            raise _closed(name)
+        return marker
+
+    def open_uploads(self) -> Iterator[Marker]:
+        """Yield the uploads that are open. One request for each, and for each page."""
+        for marker in self._segments.markers():
+            if marker.kind == "upload" and marker.state == "open":
+                yield marker
+
+    def put_part(
+        self, marker: Marker, number: int, content: Content, progress: Progress | None
+    ) -> Part:
+        """Store a part. Two requests: the part, and a look whether it came in time.
+
+        :raises UploadClosed: it did not.
+        """
+        told = content if progress is None else Told(content, progress)
+        segment = self._put(marker, number, told)  # (2)
+        current = self._segments.marker(marker.name, marker.id)
+        if current is None or current.state == "aborted":
+            self.sweeper.delete([segment.name])
+        if current is None or current.state != "open":
+            raise _closed(marker.name)
+        return Part(number, segment.size, segment.etag)
+
+    def parts(self, marker: Marker) -> list[Part]:
+        """Return what a listing shows of an upload's parts, the newest of each number."""
+        newest: dict[int, tuple[float, Part]] = {}
+        for stored in self._segments.of_upload(marker):
+            if stored.part is not None:
+                found = stored.age(), stored.part
+                number = stored.part.number
+                newest[number] = min(found, newest.get(number, found), key=lambda pair: pair[0])
+        return [newest[number][1] for number in sorted(newest)]
+
+    def complete(self, marker: Marker, parts: Collection[Part]) -> ObjectInfo:
+        """Make the object of these parts, in their order; again, with the same outcome.
+
+        :raises InvalidPart: one is absent, or is another; the upload can still be used.
+        :raises UploadClosed: it was aborted.
+        :raises FileExists: there is another object; the upload can still be used.
+        """
+        current = self.resume(marker.name, marker.id)
+        if current.state == "completed":
+            return _completed(current)
+        segments = [self._segments.part(current, part) for part in parts]
+        info = self._join(current, segments, self.limit())  # (3), the commit point
+        self._check_not_aborted(current)
+        modified = None if info.modified is None else info.modified.strftime(_DATE)
+        ended = replace(
+            current, state="completed", etag=info.etag, size=info.size, modified=modified
+        )
+        self._segments.mark(ended)  # (4)
+        try:
+            if current.overwrite:
+                self.sweeper.sweep(current.name)  # (5)
+        except FSError:
+            logger.warning(_REPLACED_LEFT, current.name, exc_info=True)
+        return info
+
+    def _check_not_aborted(self, marker: Marker) -> None:
+        """Take back an object whose segments an abort is removing.
+
+        :raises UploadClosed: it was.
+        """
+        current = self._segments.marker(marker.name, marker.id)
+        if current is not None and current.state != "aborted":
+            return
+        if self._is_stored(marker):
+            self._container.delete(marker.name)
+        raise _closed(marker.name)
+
+    def abort(self, marker: Marker, parts: Collection[Part]) -> None:
+        """End an upload, and remove its segments.
+
+        :param parts: those that are known; a listing may not show them yet.
+        :raises UploadClosed: it was completed.
+        """
+        current = self._segments.marker(marker.name, marker.id)
+        if current is None or current.state == "completed":
+            raise _closed(marker.name)
+        self._segments.mark(replace(current, state="aborted"))
+        if self._is_stored(marker):
+            self._segments.mark(replace(current, state="completed"))
+            raise _closed(marker.name)
+        known = (self._segments.part(marker, part).name for part in parts)
+        listed = (stored.name for stored in self._segments.of_upload(marker))
+        self.sweeper.delete({*known, *listed})
+
+    def collect(self, older_than: float, *, dry_run: bool) -> list[Orphan]:
+        """Remove, or only find, what nothing refers to; return it."""
+        return self.sweeper.collect(older_than, dry_run=dry_run)
+
+
+class _Moved:
+    """How many bytes of a write were handed to the network. Lives as long as the write.
+
+    ``_of_parts``  bytes of each part, guarded by ``_lock``. It is told by who waits for the
+                   parts, while no lock is held.
+    """
+
+    def __init__(self, size: int | None, progress: Progress | None) -> None:
+        self._size = size
+        self._progress = progress
+        self._lock = new_lock()
+        self._of_parts: dict[int, int] = {}
+        self._told: int | None = None
+
+    def counted(self, number: int, content: Content) -> Content:
+        """Return the content of a part, which is counted as it is taken."""
+        if self._progress is None:
+            return content
+        return Told(content, partial(self._count, number))
+
+    def _count(self, number: int, taken: int, _size: int | None) -> None:
+        with self._lock:
+            self._of_parts[number] = taken
+
+    def tell_until(self, wait: Callable[[float], bool]) -> None:
+        """Tell now and then, until something has ended."""
+        while self._progress is not None and not wait(TICK):
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell, if there is anything new."""
+        if self._progress is None:
+            return
+        with self._lock:
+            moved = sum(self._of_parts.values())
+        if moved != self._told:
+            self._told = moved
+            self._progress(moved, self._size)
+
+
+def _completed(marker: Marker) -> ObjectInfo:
+    headers = {**marker.fields, "content-length": str(marker.size), "etag": marker.etag or ""}
+    if marker.modified is not None:
+        headers["last-modified"] = marker.modified
+    return replace(object_info(marker.name, headers), is_manifest=True)
+
+
+def _is_refusal(error: FSError) -> bool:
+    # 400 where it has looked at the segments, 422 where their ETags are not what we say.
+    return isinstance(error, SwiftError) and error.http_status in {400, 409, 422}
+
+
+def _closed(name: str) -> UploadClosed:
+    return UploadClosed(
+        f"there is no such upload of {name!r} here, or it was completed or aborted", filename=name
+    )

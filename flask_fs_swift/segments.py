@@ -1,0 +1,376 @@
+"""The segments of large objects, in a container beside that of the objects.
+
+``<container>_segments`` has, with the SHA-256 of an object's name as ``<hash>``:
+
+- ``<hash>/<upload>/<number>/<md5>``: a segment. No two contents ever share such a name, so a
+  segment never changes.
+- ``<hash>/<upload>/manifest/<level>-<number>``: a manifest that is part of another, where one
+  cannot list all segments.
+- ``uploads/<hash>/<upload>``: the *marker* of an upload: what was started, and its state.
+
+All of them say in their content type whose they are, so that a listing is enough to know it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import secrets
+import time
+from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from .answers import listed_info, listed_names
+from .container import Container
+from .content import Held
+from .errors import FileNotFound, SwiftError
+from .etag import unquoted
+from .hashing import md5_of
+from .names import SEGMENTS
+from .objects import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from .call import Caller
+    from .config import SwiftSettings
+    from .content import Content
+    from .objects import ObjectInfo
+
+    #: ``write``: of a call that runs. ``upload``: waits for whoever goes on with it.
+    Kind: TypeAlias = Literal["write", "upload"]
+    State: TypeAlias = Literal["open", "completed", "aborted"]
+
+#: Seconds for which a completed or aborted upload is remembered.
+REMEMBERED = 7 * 24 * 3600
+#: Seconds for which a container of segments that was not there is believed not to be.
+ABSENCE = 300.0
+
+_ID = re.compile("[0-9a-f]{32}")
+_TYPE = "application/x-segment;of="  # Swift would take a space out.
+_SEGMENT = re.compile(r"([0-9a-f]{64})/([0-9a-f]{32})/(.+)", re.DOTALL)
+_PART = re.compile(r"([0-9]{6})/([0-9a-f]{32})")
+_MARKERS = "uploads/"
+
+
+def hash_of(name: str) -> str:
+    """Return what stands for an object's name in those of its segments."""
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def is_id(text: str) -> bool:
+    """Tell whether an upload can have this id: it may come from a stranger."""
+    return _ID.fullmatch(text) is not None
+
+
+@dataclass(frozen=True)
+class Marker:
+    """What an upload was started with, and what has become of it."""
+
+    #: The object's.
+    name: str
+    kind: Kind
+    id: str = field(default_factory=lambda: secrets.token_hex(16))
+    state: State = "open"
+    #: Unix time, in seconds.
+    started: float = field(default_factory=time.time)
+    #: The headers that the object will have.
+    fields: Mapping[str, str] = field(default_factory=dict)
+    overwrite: bool = True
+    #: Of the object, once completed.
+    etag: str | None = None
+    size: int | None = None
+    modified: str | None = None
+
+    @property
+    def path(self) -> str:
+        """What the names of its segments begin with."""
+        return f"{hash_of(self.name)}/{self.id}/"
+
+    @property
+    def expiry(self) -> dict[str, str]:
+        """The header that says when the object, and so its segments, expire; or none."""
+        return {key: self.fields[key] for key in ("x-delete-at",) if key in self.fields}
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What a manifest lists."""
+
+    #: ``/<container>/<object>``.
+    path: str
+    #: MD5; of a manifest, that of its segments' ETags together.
+    etag: str
+    size: int
+    is_manifest: bool = False
+    #: Bytes of the object that are used; None: all.
+    range: str | None = None
+
+    @property
+    def container(self) -> str:
+        """The container that it is in."""
+        return self.path.split("/", 2)[1]
+
+    @property
+    def name(self) -> str:
+        """What it is called there."""
+        return self.path.split("/", 2)[2]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One object of the container of segments, as a listing says it."""
+
+    #: In the container.
+    name: str
+    upload: str
+    #: The name of the object that it belongs to.
+    owner: str
+    info: ObjectInfo
+
+    @property
+    def part(self) -> Part | None:
+        """The part of the upload that it is; None for a manifest."""
+        found = _PART.fullmatch(self.name.split("/", 2)[2])
+        if found is None:
+            return None
+        return Part(int(found[1]), self.info.size or 0, found[2])
+
+    def age(self) -> float:
+        """Return the seconds since it was stored."""
+        modified = self.info.modified
+        return time.time() - modified.timestamp() if modified is not None else 0.0
+
+
+class Segments:
+    """The container of the segments of one container. Lives as long as that."""
+
+    def __init__(self, settings: SwiftSettings, caller: Caller) -> None:
+        self.name = settings.container + SEGMENTS
+        strict = replace(
+            settings,
+            container=self.name,
+            create_container=True,
+            etag_mismatch_policy="raise_and_delete",
+        )
+        self.objects = Container(strict, caller)
+        self._caller = caller
+        self._settings = strict
+
+    def may_exist(self) -> bool:
+        """Tell whether there may be segments: the container is looked for now and then."""
+        return not self.objects.was_missed(ABSENCE)
+
+    # Segments.
+
+    def put(self, marker: Marker, number: int, content: Content) -> Segment:
+        """Store a segment, verified. One request.
+
+        :raises FSError: as ``Container.put``.
+        """
+        name = segment_name(marker, number, content.etag)
+        fields = {"content-type": _type_of(marker.name), **marker.expiry}
+        self.objects.store(name, content, fields, overwrite=True)
+        return self.segment(name, content.etag, content.size)
+
+    def put_manifest(self, marker: Marker, name: str, segments: list[Segment]) -> Segment:
+        """Store a manifest that is to be part of another. One request."""
+        manifest = Manifest(segments)
+        name = f"{marker.path}manifest/{name}"
+        fields = {"content-type": _type_of(marker.name), **marker.expiry}
+        self.objects.store(name, manifest, fields, overwrite=True, query=PUT_MANIFEST)
+        joined = self.segment(name, manifest.etag, manifest.length)
+        return replace(joined, is_manifest=True)
+
+    def copy(self, segment: Segment, marker: Marker, number: int) -> Segment:
+        """Copy a segment of another object inside Swift. One request."""
+        name = segment_name(marker, number, segment.etag)
+        fields = {"content-type": _type_of(marker.name), **marker.expiry}
+        self.objects.copy_in(segment.path, name, segment.etag, fields)
+        return self.segment(name, segment.etag, segment.size)
+
+    def segment(self, name: str, etag: str, size: int) -> Segment:
+        """Return what a manifest says of one of ours."""
+        return Segment(self.path_of(name), etag, size)
+
+    def part(self, marker: Marker, part: Part) -> Segment:
+        """Return what a manifest says of a part."""
+        return self.segment(segment_name(marker, part.number, part.etag), part.etag, part.size)
+
+    def path_of(self, name: str) -> str:
+        """Return how a manifest names what has this name here."""
+        return f"/{self.name}/{name}"
+
+    def inner(self, manifest: Segment) -> list[Segment]:
+        """Return what a manifest lists that is listed in another, maybe of another container.
+
+        :raises SwiftError: it is not there.
+        """
+        objects = self.objects
+        if manifest.container != self.name:
+            objects = Container(replace(self._settings, container=manifest.container), self._caller)
+        listed = objects.manifest(manifest.name)
+        if listed is None:
+            raise SwiftError(f"the manifest {manifest.path} is listed in another, but absent")
+        return read_manifest(listed)
+
+    def delete(self, name: str) -> None:
+        """Remove a segment; one that is absent counts as removed. One request."""
+        self.objects.delete(name)
+
+    def of(self, name: str) -> Iterator[tuple[str, list[Stored]]]:
+        """Yield the uploads of an object that have segments, each with these."""
+        return _by_upload(self._listed(hash_of(name) + "/"))
+
+    def of_upload(self, marker: Marker) -> Iterator[Stored]:
+        """Yield the segments of an upload."""
+        return self._listed(marker.path)
+
+    def all(self) -> Iterator[tuple[str, list[Stored]]]:
+        """Yield all uploads that have segments, each with these."""
+        return _by_upload(self._listed(""))
+
+    # Markers.
+
+    def mark(self, marker: Marker) -> None:
+        """Store a marker; what is no longer open expires. One request."""
+        fields = {"content-type": _type_of(marker.name)}
+        if marker.state != "open":
+            fields["x-delete-after"] = str(REMEMBERED)
+        content = Held(json.dumps(asdict(marker)).encode())
+        self.objects.store(_marker_name(marker.name, marker.id), content, fields, overwrite=True)
+
+    def unmark(self, marker: Marker) -> None:
+        """Remove a marker. One request."""
+        self.objects.delete(_marker_name(marker.name, marker.id))
+
+    def marker(self, name: str, upload: str) -> Marker | None:
+        """Return the newest state of an upload's marker; None where there is none. One request."""
+        return self._read(_marker_name(name, upload))
+
+    def markers(self) -> Iterator[Marker]:
+        """Yield all markers. One request per page, and one for each."""
+        for page in self.objects.pages(_MARKERS):
+            for name in listed_names(page):
+                marker = self._read(name)
+                if marker is not None:
+                    yield marker
+
+    def _read(self, name: str) -> Marker | None:
+        try:
+            with self.objects.get(name, newest=True) as stream:
+                return Marker(**json.loads(stream.read()))
+        except FileNotFound:
+            return None
+        except (TypeError, ValueError) as error:
+            raise SwiftError(f"{self.name}/{name} is no marker of an upload") from error
+
+    def _listed(self, prefix: str) -> Iterator[Stored]:
+        for page in self.objects.pages(prefix):
+            for entry in page:
+                stored = _stored(entry)
+                if stored is not None:
+                    yield stored
+
+
+#: The query with which a manifest is put, or got, rather than what it joins.
+PUT_MANIFEST = "multipart-manifest=put"
+GET_MANIFEST = "multipart-manifest=get"
+
+
+class Manifest:
+    """A list of segments, as content that is put (Swift API reference, "Static large objects").
+
+    Swift looks at every segment, and compares its ETag and its size, before it stores the
+    list. The ETag is that of the large object: Swift compares this too.
+    """
+
+    def __init__(self, segments: list[Segment]) -> None:
+        self._json = json.dumps(
+            [{"path": s.path, "etag": s.etag, "size_bytes": s.size} for s in segments]
+        ).encode()
+        #: Of the list itself, in bytes.
+        self.size = len(self._json)
+        #: Of what it joins, in bytes.
+        self.length = sum(segment.size for segment in segments)
+        self.etag = md5_of("".join(segment.etag for segment in segments).encode())
+
+    def body(self) -> bytes:
+        """Return the list."""
+        return self._json
+
+    def release(self) -> None:
+        """Do nothing: it is in memory."""
+
+    def close(self) -> None:
+        """Do nothing: it is in memory."""
+
+
+def read_manifest(text: bytes) -> list[Segment]:
+    """Read what Swift answers when it is asked for a manifest.
+
+    :raises ValueError: it is none.
+    """
+    try:
+        return [_listed_segment(entry) for entry in json.loads(text)]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"it is no manifest: {type(error).__name__}") from error
+
+
+def _listed_segment(entry: Mapping[str, Any]) -> Segment:
+    return Segment(
+        path=entry["name"],
+        etag=unquoted(entry["hash"]) or "",
+        size=int(entry["bytes"]),
+        is_manifest=bool(entry.get("sub_slo", False)),
+        range=entry.get("range"),
+    )
+
+
+def uploads_in(segments: Iterable[Segment], container: str, name: str) -> set[str]:
+    """Return the ids of an object's uploads that a manifest refers to.
+
+    :param container: that of the segments.
+    """
+    begin = f"/{container}/{hash_of(name)}/"
+    found = {s.path.removeprefix(begin)[:32] for s in segments if s.path.startswith(begin)}
+    return {upload for upload in found if is_id(upload)}
+
+
+def segment_name(marker: Marker, number: int, etag: str) -> str:
+    """Return what a segment is called in its container."""
+    return f"{marker.path}{number:06}/{etag}"
+
+
+def _marker_name(name: str, upload: str) -> str:
+    return f"{_MARKERS}{hash_of(name)}/{upload}"
+
+
+def _type_of(name: str) -> str:
+    return _TYPE + base64.urlsafe_b64encode(name.encode()).decode().rstrip("=")
+
+
+def _owner(content_type: str) -> str | None:
+    text = content_type.removeprefix(_TYPE)
+    try:
+        return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+    except ValueError:
+        return None
+
+
+def _stored(entry: Mapping[str, Any]) -> Stored | None:
+    """Return what a listing says; None for what is no segment of ours."""
+    info = listed_info(entry)
+    found = _SEGMENT.fullmatch(info.name)
+    owner = _owner(info.content_type)
+    if found is None or owner is None or hash_of(owner) != found[1]:
+        return None
+    return Stored(info.name, found[2], owner, info)
+
+
+def _by_upload(listed: Iterator[Stored]) -> Iterator[tuple[str, list[Stored]]]:
+    for (_, upload), segments in groupby(listed, lambda stored: (stored.owner, stored.upload)):
+        yield upload, list(segments)

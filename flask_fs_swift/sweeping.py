@@ -1,0 +1,132 @@
+"""Remove segments that nothing refers to, and never another.
+
+A segment belongs to an upload, and that to an object: its name says so. It may go when
+
+- the marker of the upload does not say that it is under way,
+- and then, asked after that, the newest manifest of the object does not list it.
+
+In this order: a write stores its manifest before it removes its marker, so whoever finds no marker
+finds the manifest, or what has replaced it. Both are asked for by name, of all that may have
+them. A listing only says where to look: one that lags leaves an orphan to the next time.
+
+What is not seen: a completion that is repeated while its object is being replaced, and a
+manifest of another name, made by another program, that lists our segments.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from .objects import Orphan
+from .parallel import at_once
+from .segments import Segment, read_manifest, uploads_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from .container import Container
+    from .segments import Marker, Segments, Stored
+
+
+class Sweeper:
+    """Keeps the segments of one container to what is needed. Lives as long as that.
+
+    :param width: requests at a time.
+    """
+
+    def __init__(self, container: Container, segments: Segments, width: int) -> None:
+        self._container = container
+        self._segments = segments
+        self._width = width
+
+    def sweep(self, name: str) -> None:
+        """Remove what is left of an object's former versions.
+
+        One request where there is nothing: a listing. None where there were no large objects.
+        """
+        if not self._segments.may_exist():
+            return
+        closed = [
+            (upload, stored)
+            for upload, stored in self._segments.of(name)
+            if not _is_open(self._segments.marker(name, upload))
+        ]
+        if not closed:
+            return
+        referred = self.referred(name)
+        for upload, stored in closed:
+            if upload not in referred:
+                self.delete(segment.name for segment in stored)
+
+    def collect(self, older_than: float, *, dry_run: bool) -> list[Orphan]:
+        """Remove, or only find, all segments that nothing refers to; return them.
+
+        :param older_than: seconds for which nothing was stored for an upload whose caller may
+            have died.
+        """
+        orphans = []
+        for upload, stored in self._segments.all():
+            if min(segment.age() for segment in stored) >= older_than:
+                orphans += self._collect(upload, stored, older_than, dry_run=dry_run)
+        if not dry_run:
+            self._forget_the_dead(older_than)
+        return orphans
+
+    def _forget_the_dead(self, older_than: float) -> None:
+        for marker in self._segments.markers():
+            if _is_dead(marker, older_than) and not any(self._segments.of_upload(marker)):
+                self._segments.unmark(marker)
+
+    def _collect(
+        self, upload: str, stored: list[Stored], older_than: float, *, dry_run: bool
+    ) -> list[Orphan]:
+        owner = stored[0].owner
+        marker = self._segments.marker(owner, upload)
+        if _is_open(marker) and not _is_dead(marker, older_than):
+            return []
+        listed = self._container.manifest(owner)
+        referred = set(self._paths(read_manifest(listed))) if listed is not None else set()
+        unused = [s for s in stored if self._segments.path_of(s.name) not in referred]
+        if not dry_run:
+            self.delete(segment.name for segment in unused)
+        return [Orphan(s.name, owner, s.info.size or 0) for s in unused]
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Remove segments, several at a time; what is absent counts as removed."""
+        with at_once((partial(self._segments.delete, name) for name in names), self._width) as all_:
+            for _ in all_:
+                pass
+
+    def referred(self, name: str) -> set[str]:
+        """Return the uploads that the newest manifest of an object refers to."""
+        listed = self._container.manifest(name)
+        if listed is None:
+            return set()
+        return uploads_in(read_manifest(listed), self._segments.name, name)
+
+    def leaves(self, segments: Iterable[Segment]) -> Iterator[Segment]:
+        """Yield what has bytes: the segments of a manifest, and of those that it lists."""
+        for segment in segments:
+            if segment.is_manifest:
+                yield from self.leaves(self._segments.inner(segment))
+            else:
+                yield segment
+
+    def _paths(self, segments: Iterable[Segment]) -> Iterator[str]:
+        for segment in segments:
+            yield segment.path
+            if segment.is_manifest:
+                yield from self._paths(self._segments.inner(segment))
+
+
+def _is_open(marker: Marker | None) -> bool:
+    return marker is not None and marker.state == "open"
+
+
+def _is_dead(marker: Marker | None, older_than: float) -> bool:
+    """Tell whether it is of a write that cannot still be running. Uploads wait for ever."""
+    if marker is None or marker.kind != "write":
+        return False
+    return time.time() - marker.started >= older_than
