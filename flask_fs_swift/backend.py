@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from .content import Content
     from .events import Progress
     from .intake import Parts
-    from .objects import FormUpload, ObjectInfo, Orphan, Part, Properties
+    from .objects import FormUpload, Marker, ObjectInfo, Orphan, Part, Properties
     from .ranges import ByteRange
-    from .segments import Marker
     from .signing import Grant
     from .streams import ObjectStream
 

@@ -304,13 +304,15 @@ class Container:
             ) from error
         self._verify(target, etag, unquoted(answer.get("etag")))
 
-    def manifest(self, name: str) -> bytes | None:
+    def manifest(self, name: str, headers: Mapping[str, str] | None = None) -> bytes | None:
         """Return the newest list of an object's segments, as JSON; None for what has none.
 
         That is a plain object, one whose list is a prefix, or no object. Two requests, or one
         where there is no list.
+
+        :param headers: the newest of the object, where they are known.
         """
-        if not _is_static(self.headers(name, newest=True)):
+        if not _is_static(headers or self.headers(name, newest=True)):
             return None
         call = self._call("read the manifest of", name)
 
@@ -623,6 +625,22 @@ class Container:
         return True
 
     # Is it the object that is absent, or the container?
+
+    def exists(self, seconds: float) -> bool:
+        """Tell whether the container is there; it is asked for where that was long ago."""
+        if self.was_missed(seconds):
+            return False
+        if time.monotonic() - self._seen >= seconds:
+            call = self._call(f"look for the container {self.name!r}", None)
+            try:
+                self._caller.run(call, lambda connection: connection.head_container(self.name))
+            except SwiftError as error:
+                if error.http_status != 404:
+                    raise
+                self._missed = time.monotonic()
+                return False
+            self._saw()
+        return True
 
     def was_missed(self, seconds: float) -> bool:
         """Tell whether there was no container lately, as far as we know."""

@@ -35,9 +35,9 @@ from .container import COPIED, put_headers
 from .content import Told
 from .errors import FileExists, FSError, InvalidPart, ObjectChanged, SwiftError, UploadClosed
 from .metadata import checked_metadata
-from .objects import ObjectInfo, Orphan, Part
+from .objects import Marker, ObjectInfo, Orphan, Part
 from .parallel import at_once
-from .segments import PUT_MANIFEST, Manifest, Marker, Segment, Segments, is_id, read_manifest
+from .segments import PUT_MANIFEST, Manifest, Segment, Segments, is_id, read_manifest
 from .sweeping import Sweeper
 
 if TYPE_CHECKING:
@@ -82,9 +82,9 @@ class Multipart:
         found = limits.get("max_manifest_segments")
         return found if isinstance(found, int) and found > 1 else MANIFEST_LIMIT
 
-    def may_exist(self) -> bool:
-        """Tell whether there may be large objects, as far as is known without asking."""
-        return self._segments.may_exist()
+    def exist(self) -> bool:
+        """Tell whether there may be large objects of ours. One request, now and then."""
+        return self._segments.exist()
 
     def write(
         self,
@@ -132,7 +132,7 @@ class Multipart:
         :raises ObjectChanged: it was replaced meanwhile; nothing was stored.
         """
         headers = self._container.headers(source, newest=True)
-        listed = self._container.manifest(source)
+        listed = self._container.manifest(source, headers)
         if listed is None:
             return False
         segments = list(self.sweeper.leaves(read_manifest(listed)))

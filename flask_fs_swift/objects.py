@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -12,6 +14,10 @@ if TYPE_CHECKING:
 #: Why a file of a form was not stored: its name or extension is not taken, it has too many
 #: bytes, there were too many files, or there is one of its name.
 Refusal: TypeAlias = Literal["name", "extension", "size", "count", "exists"]
+
+#: Of a write that somebody waits for, or of an upload that waits for whoever goes on with it.
+Kind: TypeAlias = Literal["write", "upload"]
+State: TypeAlias = Literal["open", "completed", "aborted"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,31 @@ class Part:
     size: int
     #: MD5 in hexadecimal digits.
     etag: str
+
+
+@dataclass(frozen=True)
+class Marker:
+    """What an upload was started with, and what has become of it."""
+
+    #: The object's.
+    name: str
+    kind: Kind
+    id: str = field(default_factory=lambda: secrets.token_hex(16))
+    state: State = "open"
+    #: Unix time, in seconds.
+    started: float = field(default_factory=time.time)
+    #: The headers that the object will have.
+    fields: Mapping[str, str] = field(default_factory=dict)
+    overwrite: bool = True
+    #: Of the object, once completed.
+    etag: str | None = None
+    size: int | None = None
+    modified: str | None = None
+
+    @property
+    def expiry(self) -> dict[str, str]:
+        """The header that says when the object, and so its segments, expire; or none."""
+        return {key: self.fields[key] for key in ("x-delete-at",) if key in self.fields}
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,10 @@ import base64
 import hashlib
 import json
 import re
-import secrets
 import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from .answers import listed_info, listed_names
 from .container import Container
@@ -30,7 +29,7 @@ from .errors import FileNotFound, SwiftError
 from .etag import unquoted
 from .hashing import md5_of
 from .names import SEGMENTS
-from .objects import Part
+from .objects import Marker, Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -40,14 +39,10 @@ if TYPE_CHECKING:
     from .content import Content
     from .objects import ObjectInfo
 
-    #: ``write``: of a call that runs. ``upload``: waits for whoever goes on with it.
-    Kind: TypeAlias = Literal["write", "upload"]
-    State: TypeAlias = Literal["open", "completed", "aborted"]
-
 #: Seconds for which a completed or aborted upload is remembered.
 REMEMBERED = 7 * 24 * 3600
-#: Seconds for which a container of segments that was not there is believed not to be.
-ABSENCE = 300.0
+#: Seconds for which a container of segments is believed to be there, or not to be.
+BELIEF = 300.0
 
 _ID = re.compile("[0-9a-f]{32}")
 _TYPE = "application/x-segment;of="  # Swift would take a space out.
@@ -61,39 +56,14 @@ def hash_of(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
 
 
+def path_in(marker: Marker) -> str:
+    """Return what the names of an upload's segments begin with."""
+    return f"{hash_of(marker.name)}/{marker.id}/"
+
+
 def is_id(text: str) -> bool:
     """Tell whether an upload can have this id: it may come from a stranger."""
     return _ID.fullmatch(text) is not None
-
-
-@dataclass(frozen=True)
-class Marker:
-    """What an upload was started with, and what has become of it."""
-
-    #: The object's.
-    name: str
-    kind: Kind
-    id: str = field(default_factory=lambda: secrets.token_hex(16))
-    state: State = "open"
-    #: Unix time, in seconds.
-    started: float = field(default_factory=time.time)
-    #: The headers that the object will have.
-    fields: Mapping[str, str] = field(default_factory=dict)
-    overwrite: bool = True
-    #: Of the object, once completed.
-    etag: str | None = None
-    size: int | None = None
-    modified: str | None = None
-
-    @property
-    def path(self) -> str:
-        """What the names of its segments begin with."""
-        return f"{hash_of(self.name)}/{self.id}/"
-
-    @property
-    def expiry(self) -> dict[str, str]:
-        """The header that says when the object, and so its segments, expire; or none."""
-        return {key: self.fields[key] for key in ("x-delete-at",) if key in self.fields}
 
 
 @dataclass(frozen=True)
@@ -161,8 +131,12 @@ class Segments:
         self._settings = strict
 
     def may_exist(self) -> bool:
-        """Tell whether there may be segments: the container is looked for now and then."""
-        return not self.objects.was_missed(ABSENCE)
+        """Tell whether there may be segments, as far as is known without asking."""
+        return not self.objects.was_missed(BELIEF)
+
+    def exist(self) -> bool:
+        """Tell whether there may be segments; the container is asked for now and then."""
+        return self.objects.exists(BELIEF)
 
     # Segments.
 
@@ -179,7 +153,7 @@ class Segments:
     def put_manifest(self, marker: Marker, name: str, segments: list[Segment]) -> Segment:
         """Store a manifest that is to be part of another. One request."""
         manifest = Manifest(segments)
-        name = f"{marker.path}manifest/{name}"
+        name = f"{path_in(marker)}manifest/{name}"
         fields = {"content-type": _type_of(marker.name), **marker.expiry}
         self.objects.store(name, manifest, fields, overwrite=True, query=PUT_MANIFEST)
         joined = self.segment(name, manifest.etag, manifest.length)
@@ -227,7 +201,7 @@ class Segments:
 
     def of_upload(self, marker: Marker) -> Iterator[Stored]:
         """Yield the segments of an upload."""
-        return self._listed(marker.path)
+        return self._listed(path_in(marker))
 
     def all(self) -> Iterator[tuple[str, list[Stored]]]:
         """Yield all uploads that have segments, each with these."""
@@ -342,7 +316,7 @@ def uploads_in(segments: Iterable[Segment], container: str, name: str) -> set[st
 
 def segment_name(marker: Marker, number: int, etag: str) -> str:
     """Return what a segment is called in its container."""
-    return f"{marker.path}{number:06}/{etag}"
+    return f"{path_in(marker)}{number:06}/{etag}"
 
 
 def _marker_name(name: str, upload: str) -> str:

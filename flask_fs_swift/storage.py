@@ -72,8 +72,7 @@ if TYPE_CHECKING:
     from .config import StorageSettings
     from .events import EventHook, Progress
     from .intake import RawContent
-    from .objects import FormFiles, FormUpload, ObjectInfo, Orphan
-    from .segments import Marker
+    from .objects import FormFiles, FormUpload, Marker, ObjectInfo, Orphan
 
     Folder: TypeAlias = "str | Callable[[], str] | None"
     #: Tells whether a file may be served to the current request; may abort instead.

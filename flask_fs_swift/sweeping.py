@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from .container import Container
-    from .segments import Marker, Segments, Stored
+    from .objects import Marker
+    from .segments import Segments, Stored
 
 
 class Sweeper:

@@ -137,7 +137,7 @@ class SwiftBackend:
         if not overwrite and self._exists(target):
             raise FileExists(f"{target!r} exists", filename=target)
         check_name(source)
-        if not (self.multipart.may_exist() and self.multipart.copy(source, target)):
+        if not (self.multipart.exist() and self.multipart.copy(source, target)):
             self._container.copy(source, target)
             self._sweep(target)
 

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from .backend import Uploads
     from .events import Progress, Watch
     from .intake import RawContent
-    from .objects import ObjectInfo, Part
-    from .segments import Marker
+    from .objects import Marker, ObjectInfo, Part
 
 #: The highest number of a part.
 MAX_PARTS = 10_000

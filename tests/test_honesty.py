@@ -6,6 +6,7 @@ import gc
 import io
 import os
 import ssl
+import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +91,7 @@ def test_a_copy_of_a_source_that_changes_is_refused_and_deletes_nothing(
     files = make_storage(etag_mismatch_policy="raise_and_delete")
     files.write("a.txt", b"old")
     files.write("b.txt", b"kept")
-    swift_faults.add("etag", method="HEAD", value="0" * 32)
+    swift_faults.add("etag", method="HEAD", path="/a.txt", value="0" * 32)
     with pytest.raises(ObjectChanged):
         files.copy("a.txt", "b.txt", overwrite=True)
     assert files.read("b.txt") == b"kept"
@@ -212,16 +213,22 @@ def test_an_expiry_beyond_all_calendars_is_no_crash(files: Storage, swift_faults
 
 
 @pytest.mark.parametrize("size", [4 * MIB - 1, 4 * MIB, 4 * MIB + 1])
-def test_four_mebibytes_are_held_and_one_byte_more_is_not(
-    files: Storage, swift_faults: Faults, size: int
+def test_four_mebibytes_are_held_and_one_byte_more_is_spooled(
+    files: Storage, swift_faults: Faults, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    spooled: list[Any] = []
+
+    def temporary_file(**options: Any) -> Any:
+        spooled.append(file := real(**options))
+        return file
+
+    real = tempfile.TemporaryFile
+    monkeypatch.setattr("flask_fs_swift.intake.tempfile.TemporaryFile", temporary_file)
     swift_faults.add("status", method="PUT", drain=True)
     blocks = (bytes(min(MIB, size - start)) for start in range(0, size, MIB))
-    if size <= 4 * MIB:
-        assert files.write("a.bin", blocks).size == size
-    else:
-        with pytest.raises(SwiftUnavailable):
-            files.write("a.bin", blocks)
+    assert files.write("a.bin", blocks).size == size
+    assert len(spooled) == (size > 4 * MIB)
+    assert all(file.closed for file in spooled)
 
 
 def memory(storage: Storage, **config: Any) -> Storage:

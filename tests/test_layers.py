@@ -49,7 +49,8 @@ KEEPERS = {
     "flask": {"storage", "extension", "flask_fs2"},
     "werkzeug": {"conditions", "extension", "serving", "storage", "uploads", "flask_fs2"},
     "swiftclient": {
-        "errors", "answers", "auth", "call", "connection", "container", "download", "pool", "login",
+        "errors", "answers", "auth", "call", "capabilities", "connection", "container", "download",
+        "pool", "login",
         "flask_fs2",
     },
     "gevent": {"concurrency"},
