@@ -179,6 +179,8 @@ class Storage:
     ) -> ObjectInfo:
         """Store content under a name: all of it, verified, or nothing.
 
+        What is longer than ``SEGMENT_SIZE`` is stored as a large object, several segments at once.
+
         :param content: text (stored as UTF-8), bytes, a binary file from its present
             position, any readable, or an iterable of bytes.
         :param overwrite: None: as the storage says.
@@ -186,12 +188,14 @@ class Storage:
         :param metadata: keys of letters, digits and inner hyphens; case is lost.
         :param expires_after: seconds until the file is deleted; from 1 to a hundred years.
         :param progress: called with the bytes handed to the network and the bytes of all, which
-            are None for what passes only once; in the caller's thread or greenlet. It begins again
-            where content is sent again. What it raises ends the transfer: nothing is stored.
+            are None where more than a segment passes only once; in the caller's thread or
+            greenlet. It goes back where content is sent again. What it raises ends the transfer:
+            nothing is stored.
         :raises InvalidName: before anything was read or sent.
         :raises FileExists: nothing was stored.
         :raises FileTooLarge: more than ``MAX_SIZE`` bytes; nothing was stored.
         :raises ETagMismatchError: what was stored is not what was sent; see the policy.
+        :raises OperationNotSupported: it is longer than a segment, and Swift joins none.
         :raises SwiftUnavailable: with ``maybe_applied`` where the outcome is not known.
         """
         check_name(filename)

@@ -222,6 +222,8 @@ def true_defaults() -> dict[str, object]:
         "RETRIES": retrying.retries,
         "BACKOFF": retrying.backoff,
         "ETAG_MISMATCH_POLICY": swift.etag_mismatch_policy,
+        "SEGMENT_SIZE": swift.segment_size,
+        "SEGMENT_CONCURRENCY": swift.segment_concurrency,
         "TEMPORARY_URL_KEY": swift.temporary_url_key,
     }
 
