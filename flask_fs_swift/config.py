@@ -126,6 +126,8 @@ class StorageSettings:
     swift: SwiftSettings | None = None
     #: Bytes.
     max_size: int | None = None
+    #: Bytes; what is longer is stored in parts. None: nothing is.
+    part_size: int | None = None
     #: Where the files can be fetched, with a final slash.
     url: str | None = None
     #: ``Cache-Control`` of what is served, where a file was stored without one.
@@ -348,10 +350,12 @@ class _Reader:
         keys = (*_ANY_BACKEND, *(_SWIFT if backend == "swift" else ()))
         self.refuse_unknown(own, (*keys, *_STORAGE_ONLY))
         self.refuse_unknown(shared, keys)
+        swift = self.swift(name, instance_path) if backend == "swift" else None
         return StorageSettings(
             name=name,
             backend=backend,
-            swift=self.swift(name, instance_path) if backend == "swift" else None,
+            swift=swift,
+            part_size=swift.segment_size if swift is not None else None,
             max_size=self.get("MAX_SIZE", _at_least(0), None),
             url=self._url(name),
             cache_control=self.get("CACHE_CONTROL", _header, StorageSettings.cache_control),

@@ -203,7 +203,7 @@ class Container:
         self,
         name: str,
         content: Content,
-        fields: Mapping[str, str],
+        fields: dict[str, str],
         *,
         overwrite: bool,
         nonce: str | None = None,
@@ -211,13 +211,14 @@ class Container:
     ) -> dict[str, str]:
         """Put an object with these headers; return those of the answer.
 
+        :param fields: those that it takes to create one are added.
         :param nonce: what signs a create; by default a random one.
         :raises FSError: as :meth:`put`.
         """
         call = self._call("write", name, changes=True, content=content)
         if not overwrite:
-            signature = nonce or os.urandom(16).hex()
-            fields = {**fields, "if-none-match": "*", _NONCE_HEADER: signature}
+            fields["if-none-match"] = "*"
+            fields[_NONCE_HEADER] = nonce or os.urandom(16).hex()
         try:
             stored = self._put(call, content, fields, query)
         except SourceFailed as failed:

@@ -18,7 +18,6 @@ import io
 import itertools
 import os
 import tempfile
-from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from functools import partial
 from tempfile import SpooledTemporaryFile
@@ -45,17 +44,17 @@ RawContent: TypeAlias = "str | bytes | bytearray | memoryview | Readable | Itera
 OpenPart: TypeAlias = "Callable[[], Content]"
 
 
-class Parts(ABC):
+class Parts:
     """Content that is stored part by part. Lives until it is closed."""
 
     #: Bytes; None where only the last part will tell.
     size: int | None = None
 
-    @abstractmethod
     def __iter__(self) -> Iterator[OpenPart]:
         """Yield the parts in order, once; only one thread or greenlet may ask for them."""
+        raise NotImplementedError
 
-    def close(self) -> None:  # noqa: B027 - most have nothing on the disk
+    def close(self) -> None:
         """Give up what is on the disk."""
 
 
@@ -83,18 +82,30 @@ def take(
     """
     if isinstance(raw, str):
         raw = raw.encode()
-    meter = _Meter(filename, limit)
     if isinstance(raw, (bytes, bytearray, memoryview)):
-        meter.count(memoryview(raw).nbytes)
-        return _in_memory(bytes(raw), part_size)
+        data = bytes(raw)
+        if limit is not None:
+            _Meter(filename, limit).check(len(data))
+        return _in_memory(data, part_size)
+    meter = _Meter(filename, limit)
     file = _system_file(raw)
     size = _size_ahead(file) if file is not None else 0
     if file is not None and size > HELD:
         meter.check(size)
-        if part_size is not None and size > part_size:
-            return _FileParts(file, size, part_size)
-        return OnDisk(file, check=meter.check)
-    source = _Source(_reader(raw), meter)
+        if part_size is None or size <= part_size:
+            return OnDisk(file, check=meter.check)
+        return _FileParts(file, size, part_size)
+    return _read(raw, _Source(_reader(raw), meter), part_size)
+
+
+def _in_memory(data: bytes, part_size: int | None) -> Content | Parts:
+    if part_size is None or len(data) <= part_size:
+        return Held(data)
+    return _SlicedParts(memoryview(data), part_size)
+
+
+def _read(raw: object, source: _Source, part_size: int | None) -> Content | Parts:
+    """Say how to send what can only be read, by its caller's thread."""
     head = source.read_up_to(HELD + 1)
     if len(head) <= HELD:
         return _in_memory(head, part_size)
@@ -103,12 +114,6 @@ def take(
         if part_size is None or _length_from(raw, start) <= part_size:
             return Reread(raw, start, itertools.chain([head], source))
     return _spooled(_Blocks(head, source), part_size)
-
-
-def _in_memory(data: bytes, part_size: int | None) -> Content | Parts:
-    if part_size is None or len(data) <= part_size:
-        return Held(data)
-    return _SlicedParts(memoryview(data), part_size)
 
 
 def _spooled(blocks: _Blocks, part_size: int | None) -> Content | Parts:

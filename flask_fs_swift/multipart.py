@@ -208,7 +208,7 @@ class Multipart:
             answer = self._container.store(
                 name,
                 manifest,
-                marker.fields,
+                dict(marker.fields),
                 overwrite=marker.overwrite,
                 nonce=marker.id,
                 query=PUT_MANIFEST,

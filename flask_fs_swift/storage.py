@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import math
 import os
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -97,12 +96,6 @@ class Mount:
     on_event: EventHook | None = None
     #: Where the application serves its files itself, with a final slash; None: nowhere.
     served_at: str | None = None
-
-    @property
-    def part_size(self) -> int | None:
-        """Bytes; what is longer is stored in parts. None: nothing is."""
-        swift = self.settings.swift
-        return swift.segment_size if swift is not None else None
 
     @property
     def connections(self) -> float:
@@ -207,18 +200,20 @@ class Storage:
             content_disposition,
         )
         mount = self._mount()
-        limit, part_size = mount.settings.max_size, mount.part_size
-        with (
-            self._watched(mount, "write") as seen,
-            closing(take(content, filename=filename, limit=limit, part_size=part_size)) as taken,
-        ):
-            info = mount.backend.put(
-                filename,
-                taken,
-                properties,
-                overwrite=self._may_overwrite(overwrite),
-                progress=progress,
-            )
+        settings = mount.settings
+        limit, part_size = settings.max_size, settings.part_size
+        with self._watched(mount, "write") as seen:
+            taken = take(content, filename=filename, limit=limit, part_size=part_size)
+            try:
+                info = mount.backend.put(
+                    filename,
+                    taken,
+                    properties,
+                    overwrite=self.overwrite if overwrite is None else overwrite,
+                    progress=progress,
+                )
+            finally:
+                taken.close()
             seen.bytes = info.size or 0
         return info
 
