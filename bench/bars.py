@@ -38,6 +38,8 @@ BARS = (
     Bar("stall-write_file", "longest pause", 10.0),
     Bar("stall-read_chunks", "longest pause", 10.0),
     Bar("memory-save", "added", 4.0),
+    Bar("memory-serve", "added", 8.0),
+    Bar("zip-member", "moved", 10.24),  # One in a hundred of its bytes.
     Bar("list-names", "CPU", 0.65, "swiftclient"),
     Bar("list-names", "CPU", 0.35, "swiftclient", ours="ours-orjson"),
     Bar("memory-list", "added", 1.5),

@@ -32,7 +32,9 @@ class FastServer:
     def __init__(self, folder: Path) -> None:
         program = folder / "server"
         compile_to(program)
-        self._process = subprocess.Popen([program], stdout=subprocess.PIPE, text=True)
+        #: What it serves as the object ``archive``, once it is there; it must not change then.
+        self.archive = folder / "archive.zip"
+        self._process = subprocess.Popen([program, self.archive], stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
         self.url = f"http://127.0.0.1:{self.port}"
@@ -51,7 +53,7 @@ class FastServer:
         os.sched_setaffinity(self._process.pid, cores)
 
     def stats(self) -> dict[str, int]:
-        """Count connections, authentications and requests so far, this one included."""
+        """Count connections, authentications, requests and bytes sent, this question included."""
         with urllib.request.urlopen(f"{self.url}/stats") as answer:
             counted: dict[str, int] = json.load(answer)
         return counted

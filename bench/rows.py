@@ -68,6 +68,7 @@ STALL = Figure("longest pause", "ms", lambda f: f["stall"] * 1e3)
 IMPORT = Figure("import", "ms", lambda f: f["wall"] * 1e3)
 CONNECTIONS = Figure("connections", "", lambda f: f["connections"], compared=False)
 AUTHENTICATIONS = Figure("authentications", "", lambda f: f["authentications"], compared=False)
+MOVED = Figure("moved", "MiB", lambda f: f["sent"] / MIB)
 REQUESTS = Figure("requests", "", lambda f: f["requests"], compared=False)
 
 ROWS: list[Row] = []
@@ -94,6 +95,7 @@ def row(
 SMALL = "Small files: CPU per operation"
 AT_ONCE = "Many at once: operations per second, writing and reading 1 KiB in turn"
 LARGE = "Large files"
+PART = "A part of a large file"
 MEMORY = "Memory that an operation adds at its peak"
 HUB = "The longest pause of other greenlets"
 LISTING = f"Listing {LISTED:,} objects"
@@ -199,6 +201,34 @@ for _label, _size in SIZES.items():
     _by_size(_label, _size)
 
 
+@row(
+    "zip-member",
+    "read one of 1,024 files in a zip of 1 GiB",
+    PART,
+    MOVED,
+    REQUESTS,
+    CPU,
+    most_rounds=3,
+)
+def zip_member(shop: Workshop, peer: Peer) -> Figures:
+    """Open the zip where it is; count what the server has been asked for, and has sent."""
+    size = shop.archive()
+    child = shop.child(peer, free=True)
+    child.do("describe", count=1)  # Who must authenticate has done so now.
+    before = shop.server.stats()
+    figures = child.do("read_member", count=1, size=size)
+    return {**figures, **seen_since(before, shop)}
+
+
+def seen_since(before: dict[str, int], shop: Workshop) -> Figures:
+    """Return what the server has counted since then, but for the question itself."""
+    now = shop.server.stats()
+    seen = {name: float(now[name] - before[name]) for name in now}
+    seen["connections"] -= 1
+    seen["requests"] -= 1
+    return seen
+
+
 def in_fresh_child(shop: Workshop, peer: Peer, measured: dict[str, object]) -> Figures:
     """Measure what some work adds to a process that has only done a little of it before."""
     if peer.imports is None:
@@ -231,6 +261,12 @@ def memory_passing(shop: Workshop, peer: Peer) -> Figures:
 @row("memory-read", "read 1 GiB in chunks", MEMORY, ADDED, most_rounds=3)
 def memory_read(shop: Workshop, peer: Peer) -> Figures:
     return in_fresh_child(shop, peer, {"do": "read_chunks", "count": 1, "size": GIB})
+
+
+@row("memory-serve", "serve 1 GiB", MEMORY, ADDED, most_rounds=3)
+def memory_serve(shop: Workshop, peer: Peer) -> Figures:
+    """Answer a request in a view, and take the answer as a server does, chunk by chunk."""
+    return in_fresh_child(shop, peer, {"do": "serve", "count": 1, "size": GIB})
 
 
 @row(
@@ -293,12 +329,7 @@ def first_write(shop: Workshop, peer: Peer) -> Figures:
         figures = child.do("write", count=1)
     finally:
         child.end()
-    now = shop.server.stats()
-    # The question itself is a connection and a request.
-    seen = {name: float(now[name] - before[name]) for name in now}
-    seen["connections"] -= 1
-    seen["requests"] -= 1
-    return {**figures, **seen}
+    return {**figures, **seen_since(before, shop)}
 
 
 @row("tls", "request on a new TLS connection", COLD, CPU, most_rounds=5)

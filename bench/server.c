@@ -7,10 +7,12 @@
  *   PUT  /v1/A/C/O                  201 with the ETag of the request; without one, the MD5 of
  *                                   the body, unless O begins with "unhashed"
  *   GET  /v1/A/C/sN   HEAD          N bytes of a fixed pattern and their MD5; also ranges
+ *   GET  /v1/A/C/archive   HEAD     the file that the program was started for, whole or a range;
+ *                                   its ETag is not its MD5, which nobody who reads a part needs
  *   any other object                is absent: 404; DELETE is always 204, POST 202
  *   GET  /v1/A/cN?limit=&marker=    a JSON listing of N objects; prefixes are ignored
  *   PUT, POST, HEAD of a container  201, 204, 204
- *   GET  /stats                     connections, authentications and requests until now
+ *   GET  /stats                     connections, authentications, requests and bytes sent until now
  *
  * Each answer of the account AUTH_close ends its connection. Bodies that need no hash are
  * thrown away inside the kernel (recv with MSG_TRUNC): receiving costs next to nothing.
@@ -19,6 +21,7 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -29,8 +32,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -198,7 +203,8 @@ struct connection {
     bool ends, writes;
 };
 
-static struct { long connections, authentications, requests; } stats;
+static struct { long connections, authentications, requests; long long sent; } stats;
+static struct { const char *path; char *bytes; long long size; } archive;
 static int epoll, port;
 static char trash[1 << 18];
 
@@ -232,6 +238,7 @@ static void answer_text(struct connection *c, const char *status, bool with_body
 
 static void send_away(struct connection *c, size_t sent)
 {
+    stats.sent += sent;
     for (int i = 0; i < 3 && sent; i++) {
         size_t part = sent < c->parts[i].iov_len ? sent : c->parts[i].iov_len;
         c->parts[i].iov_base = (char *)c->parts[i].iov_base + part;
@@ -312,9 +319,37 @@ static bool parse(char *head, struct request *r)
 }
 
 /* The bytes of an object that exists: the last part of its name is s and the number. */
+/* The file is made after the program was started: it is looked at when it is first asked for. */
+static long long open_archive(void)
+{
+    struct stat about;
+    int fd = archive.bytes || !archive.path ? -1 : open(archive.path, O_RDONLY);
+    if (fd >= 0 && !fstat(fd, &about)) {
+        char *bytes = mmap(NULL, about.st_size, PROT_READ, MAP_SHARED, fd, 0);
+        if (bytes != MAP_FAILED)
+            archive.bytes = bytes, archive.size = about.st_size;
+    }
+    if (fd >= 0)
+        close(fd);
+    return archive.bytes ? archive.size : -1;
+}
+
+static const char *base_of(const char *object)
+{
+    const char *slash = strrchr(object, '/');
+    return slash ? slash + 1 : object;
+}
+
+static bool is_archive(const char *object)
+{
+    return !strcmp(base_of(object), "archive");
+}
+
 static long long size_of(const char *object)
 {
-    const char *slash = strrchr(object, '/'), *name = slash ? slash + 1 : object;
+    const char *name = base_of(object);
+    if (is_archive(object))
+        return open_archive();
     return name[0] == 's' && isdigit(name[1]) ? atoll(name + 1) : -1;
 }
 
@@ -338,6 +373,7 @@ static void answer_object(struct connection *c, const struct request *r)
 {
     long long size = size_of(r->object), first = 0, last = size - 1;
     bool reads = !strcmp(r->method, "GET"), partial = header_is(r, "Range", "bytes=");
+    bool mapped = is_archive(r->object);
     char range[100] = "";
     if (size < 0) {
         answer_text(c, "404 Not Found", reads, "<html><h1>Not Found</h1></html>");
@@ -354,8 +390,10 @@ static void answer_object(struct connection *c, const struct request *r)
            "Content-Type: application/octet-stream\r\nContent-Length: %lld\r\n"
            "Accept-Ranges: bytes\r\n" MODIFIED "Etag: %s\r\n%sX-Timestamp: 1767582245.12345\r\n"
            "X-Object-Meta-Mtime: 1767582245.123456\r\n",
-           last - first + 1, etag_of(size), range);
-    if (reads)
+           last - first + 1, etag_of(mapped ? 0 : size), range);
+    if (reads && mapped)
+        c->parts[1] = (struct iovec){archive.bytes + first, last - first + 1};
+    else if (reads)
         c->pattern_at = first, c->pattern_left = last - first + 1;
 }
 
@@ -432,8 +470,8 @@ static void answer_container(struct connection *c, const struct request *r)
 static void answer_stats(struct connection *c)
 {
     static char text[200];
-    sprintf(text, "{\"connections\": %ld, \"authentications\": %ld, \"requests\": %ld}",
-            stats.connections, stats.authentications, stats.requests);
+    sprintf(text, "{\"connections\": %ld, \"authentications\": %ld, \"requests\": %ld, \"sent\": %lld}",
+            stats.connections, stats.authentications, stats.requests, stats.sent);
     answer_text(c, "200 OK", true, text);
 }
 
@@ -659,8 +697,9 @@ static int listen_anywhere(void)
     return listener;
 }
 
-int main(void)
+int main(int count_of_words, char **words)
 {
+    archive.path = count_of_words > 1 ? words[1] : NULL;
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     make_pattern();
     make_listing();

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import statistics
 import subprocess
 import tempfile
+import zipfile
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from . import environments
 from .children import Child, Failed
-from .clients.client import MIB, Cannot, Setup
+from .clients.client import MEMBER, MIB, Cannot, Setup
 from .fast_server import FastServer
 from .tls_front import NoCertificate, TLSFront
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from typing_extensions import Self
+    from typing_extensions import Buffer, Self
 
     from .peers import Peer
 
@@ -28,6 +30,22 @@ if TYPE_CHECKING:
 POOL = 20
 
 PATTERN = f"/v1/AUTH_test/files/s{MIB}"
+
+
+#: Of the zip, of one mebibyte each.
+MEMBERS = 1024
+
+
+class Hollow(io.FileIO):
+    """A file in which zeros take no space. Something else must be written last."""
+
+    def write(self, data: Buffer, /) -> int:
+        """Write it, or go on behind it."""
+        block = memoryview(data).cast("B")
+        if len(block) < MIB or any(block):
+            return super().write(block)
+        self.seek(len(block), os.SEEK_CUR)
+        return len(block)
 
 
 class Workshop:
@@ -158,6 +176,18 @@ class Workshop:
         with path.open("wb") as file:
             file.truncate(size)
         return path
+
+    def archive(self) -> int:
+        """Have the server serve a zip of 1 GiB, most of it hollow; return its member's size."""
+        if not self.server.archive.exists():
+            other = self.server.archive.with_suffix(".new")
+            with Hollow(other, "w") as file, zipfile.ZipFile(file, "w") as archive:
+                for number in range(MEMBERS):
+                    is_it = number == MEMBERS // 2
+                    name = MEMBER if is_it else f"folder/{number}.bin"
+                    archive.writestr(name, bytes([1 if is_it else 0]) * MIB)
+            other.rename(self.server.archive)
+        return MIB
 
     def import_seconds(self, peer: Peer) -> float:
         """Return how long an application that has imported Flask waits for a package.

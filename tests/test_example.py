@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 import pytest
 import requests
@@ -340,6 +340,41 @@ def test_only_what_cannot_run_is_shown(visitor: Visitor, stored: Storage) -> Non
         assert (name, kind) == (name, "inline" if is_shown else "attachment")
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert "default-src 'none'" in response.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type", "player"),
+    [
+        ("a b#.mp4", "video/mp4", "video"),
+        ("a.mp3", "audio/mpeg", "audio"),
+        ("a.WEBM", "Video/WebM", "video"),
+        ("a.txt", "text/plain", None),
+        ("a.html", "text/html", None),
+        ("a.xml", "videos/mp4", None),
+    ],
+)
+def test_sound_and_film_have_a_player_and_nothing_else_has(
+    visitor: Visitor, stored: Storage, name: str, content_type: str, player: str | None
+) -> None:
+    folder = f"play-{secrets.token_hex(3)}/"
+    stored.write(folder + name, b"<script>", content_type=content_type)
+    page = visitor.open(f"/?folder={folder}")
+    assert ("/play/" in page.links[name]) == bool(player)
+    url = visitor.url + "/play/" + quote(folder + name)
+    answer = visitor.get(url)
+    if player is None:
+        assert answer.url == visitor.url + "/files/" + quote(folder + name)
+        return
+    [source] = re.findall(f'<{player} controls preload="metadata" src="([^"]+)">', answer.text)
+    assert visitor.get(source, headers={"Range": "bytes=1-6"}).content == b"script"
+    played = Page(answer)
+    assert played.links["Download"] == visitor.url + source
+    assert played.links[folder[:-1]].endswith(f"folder={folder}")
+    assert "8 bytes" in played.text
+
+
+def test_what_is_missing_is_not_played(visitor: Visitor) -> None:
+    assert visitor.open("/play/absent.mp4").status == 404
 
 
 def test_another_sites_form_is_refused(visitor: Visitor, stored: Storage) -> None:

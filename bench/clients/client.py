@@ -6,10 +6,11 @@ import json
 import urllib.request
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from typing_extensions import Self
 
@@ -22,7 +23,11 @@ CONTAINER = "files"
 #: An object that is absent before it is written and after: the server stores nothing.
 ABSENT = "new.bin"
 
-#: The same, with an extension that every storage takes.
+#: A zip, with the one of its members that is read.
+ARCHIVE = "archive"
+MEMBER = "folder/member.bin"
+
+#: The same as ``ABSENT``, with an extension that every storage takes.
 SAVED = "new.txt"
 
 
@@ -111,6 +116,14 @@ class Client:
     def read_chunks(self, name: str) -> int:
         """Read an object in chunks; return how many bytes that was."""
         raise Cannot("has no such operation")
+
+    def serve(self, name: str) -> int:
+        """Answer a request for an object; return how many bytes that was."""
+        raise Cannot("answers no requests")
+
+    def open_file(self, name: str) -> AbstractContextManager[IO[bytes]]:
+        """Open an object as a file that seeks."""
+        raise Cannot("opens no files")
 
     def list_all(self, container: str) -> int:
         """List a container with sizes and hashes; return how many objects it has."""

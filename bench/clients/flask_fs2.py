@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import flask_fs
 from flask import Flask
@@ -11,6 +11,7 @@ from .client import MIB, Client, Setup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 
 class Passing:
@@ -80,6 +81,10 @@ class FlaskFS2(Client):
 
     def read_chunks(self, name: str) -> int:
         return sum(len(chunk) for chunk in self.files.read_chunks(name, MIB))
+
+    def open_file(self, name: str) -> AbstractContextManager[IO[bytes]]:
+        opened: AbstractContextManager[IO[bytes]] = self.files.open(name, "rb")
+        return opened
 
     def list_names(self, container: str) -> int:
         return sum(1 for _ in self._storage(container).list_files())

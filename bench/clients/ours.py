@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from flask import Flask
 
@@ -75,6 +75,16 @@ class Ours(Client):
 
     def read_chunks(self, name: str) -> int:
         return sum(len(chunk) for chunk in self.files.read_chunks(name, MIB))
+
+    def serve(self, name: str) -> int:
+        with self.app.test_request_context("/"):
+            response = self.files.serve(name)
+            size = sum(len(chunk) for chunk in response.iter_encoded())
+            response.close()
+        return size
+
+    def open_file(self, name: str) -> IO[bytes]:
+        return self.files.open(name, "rb")
 
     def list_all(self, container: str) -> int:
         return self._counted(self._storage(container).list_infos())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import aiohttp
 from swiftspec import SWIFTFileSystem
@@ -77,6 +77,10 @@ class Spec(Client):
             while chunk := file.read(MIB):
                 size += len(chunk)
         return size
+
+    def open_file(self, name: str) -> IO[bytes]:
+        file: IO[bytes] = self.fs.open(self.root + name, "rb")
+        return file
 
     def list_all(self, container: str) -> int:
         raise Cannot("lists the first 10,000 objects only")

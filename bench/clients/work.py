@@ -9,10 +9,11 @@ from __future__ import annotations
 import resource
 import threading
 import time
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .client import ABSENT, KIB, MIB, SAVED, Client
+from .client import ABSENT, ARCHIVE, KIB, MEMBER, MIB, SAVED, Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,6 +83,23 @@ def read_chunks(client: Client, count: int, size: int) -> Figures:
     def check() -> None:
         if client.read_chunks(f"s{size}") != size:
             raise OSError("half an object")
+
+    return {**timed(check, count), "bytes": size * count}
+
+
+def serve(client: Client, count: int, size: int) -> Figures:
+    def check() -> None:
+        if client.serve(f"s{size}") != size:
+            raise OSError("half an object")
+
+    return {**timed(check, count), "bytes": size * count}
+
+
+def read_member(client: Client, count: int, size: int) -> Figures:
+    def check() -> None:
+        with client.open_file(ARCHIVE) as file, zipfile.ZipFile(file) as archive:
+            if len(archive.read(MEMBER)) != size:  # Its CRC is checked by now.
+                raise OSError("half a member")
 
     return {**timed(check, count), "bytes": size * count}
 

@@ -1,4 +1,4 @@
-"""A page to upload, list, download and delete files, which are kept in OpenStack Swift.
+"""A page to upload, list, play, download and delete files, which are kept in OpenStack Swift.
 
 Without settings it runs a Swift of its own and keeps the files below ``instance/``. For
 another Swift, set the environment: Flask reads the setting ``FS_SWIFT_AUTHURL`` from the
@@ -115,13 +115,22 @@ def download(name: str) -> AnyResponse:
     return files.serve(name)
 
 
+@app.get("/play/<name:name>")
+def play(name: str) -> AnyResponse | str:
+    """Show a player, which fetches what it plays from ``download``, range by range."""
+    info = files.info(name)
+    kind = player(info.content_type)
+    if kind is None:
+        return redirect(url_for("download", name=name))
+    return render_template("player.html", folder=folder_of(name), title=name, info=info, kind=kind)
+
+
 @app.post("/delete")
 def delete() -> AnyResponse:
     """Delete one file."""
     name = request.form["name"]
     files.delete(name)
-    folder = name[: name.rstrip("/").rfind("/") + 1]
-    return redirect(url_for("index", folder=folder or None), HTTPStatus.SEE_OTHER)
+    return redirect(url_for("index", folder=folder_of(name) or None), HTTPStatus.SEE_OTHER)
 
 
 @app.before_request
@@ -173,6 +182,11 @@ def page(folder: str, after: str = "", problems: list[str] | None = None) -> str
     )
 
 
+def folder_of(name: str) -> str:
+    """Return the folder that a file is listed in, with its final slash; empty: the top level."""
+    return name[: name.rstrip("/").rfind("/") + 1]
+
+
 def explained(error: FSError) -> str:
     """Say what went wrong, in a sentence for the visitor."""
     _, _, sentence = problem(error)
@@ -188,6 +202,13 @@ def status_of(error: FSError) -> HTTPStatus:
 def problem(error: FSError) -> tuple[type[FSError], HTTPStatus, str]:
     """Return the first line of the table that fits."""
     return next(line for line in PROBLEMS if isinstance(error, line[0]))
+
+
+@app.template_filter("player")
+def player(content_type: str) -> str | None:
+    """Return the element that plays such a file; None where none does."""
+    kind = content_type.partition("/")[0].lower()
+    return kind if kind in {"audio", "video"} else None
 
 
 @app.template_filter("size")

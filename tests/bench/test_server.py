@@ -186,6 +186,22 @@ def test_it_counts_connections_authentications_and_requests(
     assert now["connections"] - before["connections"] == 2
     assert now["authentications"] - before["authentications"] == 1
     assert now["requests"] - before["requests"] == 3
+    assert 0 < now["sent"] - before["sent"] < 3000
+    ask(connection, "GET", FILES + "s1000000")
+    assert 1_000_000 < server.stats()["sent"] - now["sent"] < 1_003_000
+
+
+def test_it_serves_a_file_that_is_there_when_it_is_asked_for(
+    server: FastServer, connection: HTTPConnection
+) -> None:
+    assert ask(connection, "GET", FILES + "archive")[0] == 404
+    server.archive.write_bytes(DATA)
+    status, headers, body = ask(connection, "GET", FILES + "archive")
+    assert (status, body) == (200, DATA)
+    _, ranged, part = ask(connection, "GET", FILES + "archive", Range="bytes=-1000")
+    assert part == DATA[-1000:]
+    assert ranged["Etag"] == headers["Etag"]
+    assert ask(connection, "HEAD", FILES + "archive")[1]["Content-Length"] == str(len(DATA))
 
 
 def test_it_ends_with_its_with_block(tmp_path: Path) -> None:

@@ -96,6 +96,21 @@ def test_tasks_at_once_are_what_the_situation_has(run: Run, situation: str) -> N
 
 
 @in_every_situation
+def test_a_visitor_who_leaves_gives_the_slot_back(run: Run, situation: str) -> None:
+    run(situation, "visitors", "who_leaves_gives_the_slot_back")
+
+
+@in_every_situation
+def test_visitors_who_stall_hold_the_pool_and_nothing_more(run: Run, situation: str) -> None:
+    run(situation, "visitors", "those_who_stall_hold_the_pool_and_nothing_more")
+
+
+@in_every_situation
+def test_visitors_who_stall_are_given_up_by_the_kernel(run: Run, situation: str) -> None:
+    run(situation, "visitors", "the_kernels_time_out_ends_those_who_stall")
+
+
+@in_every_situation
 def test_an_error_that_is_kept_keeps_no_socket(run: Run, situation: str) -> None:
     run(situation, "load", "an_error_that_is_kept_keeps_no_socket")
 
