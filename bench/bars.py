@@ -37,7 +37,9 @@ BARS = (
     Bar("write-file-256MiB", "speed", 1.3, "flask-fs2", at_most=False),
     Bar("stall-write_file", "longest pause", 10.0),
     Bar("stall-read_chunks", "longest pause", 10.0),
+    Bar("write-file-1GiB", "speed", 1.5, "ours", at_most=False, ours="ours-segments"),
     Bar("memory-save", "added", 4.0),
+    Bar("memory-save", "added", 12.0, ours="ours-segments"),
     Bar("memory-serve", "added", 8.0),
     Bar("zip-member", "moved", 10.24),  # One in a hundred of its bytes.
     Bar("list-names", "CPU", 0.65, "swiftclient"),

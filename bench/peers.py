@@ -19,6 +19,8 @@ class Peer:
     #: What an application imports to use it; None: it is no Python package.
     imports: str | None = None
     transport: str | None = None
+    #: Bytes up to which it is told to store a file as one object.
+    one_object: int | None = None
     #: Whether it uses the packages of another environment too.
     borrows: str | None = None
     #: Packages that it must not find, besides: in processes that gevent has not patched.
@@ -42,7 +44,11 @@ OURS = Peer(
     "ours",
     imports="flask_fs_swift",
     hidden=("orjson",),
-    notes=("verifies every write, and every read of a whole file",),
+    one_object=5 * 1024**3,
+    notes=(
+        "verifies every write, and every read of a whole file",
+        "stores every file as one object, as the others do, but where it says “in segments”",
+    ),
 )
 
 _UNVERIFIED_READS = (("read-", "not verified"), ("memory-passing", "not verified"))
@@ -126,4 +132,7 @@ def peers(transports: tuple[str, ...]) -> tuple[Peer, ...]:
         hidden=(),
         on_request=True,
     )
-    return (first, *others, faster, *_PEERS)
+    in_segments = replace(
+        first, name="ours-segments", title="… in segments", one_object=None, on_request=True
+    )
+    return (first, *others, faster, in_segments, *_PEERS)

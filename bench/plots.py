@@ -20,6 +20,7 @@ COLOURS = {
     "ours": "#c2410c",
     "ours-requests": "#f0a06a",
     "ours-orjson": "#f0a06a",
+    "ours-segments": "#e2793f",
     "swiftclient": "#2563a8",
     "service": "#7fb0dc",
     "flask-fs2": "#5b4a9e",

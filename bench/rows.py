@@ -202,6 +202,21 @@ for _label, _size in SIZES.items():
 
 
 @row(
+    "write-file-1GiB",
+    "write a file of 1 GiB, verified",
+    LARGE,
+    SPEED,
+    CPU_PER_GIB,
+    most_rounds=5,
+    cores=2,
+    also=("md5", "ours-segments"),
+)
+def write_large_file(shop: Workshop, peer: Peer) -> Figures:
+    path = str(shop.file(GIB))
+    return shop.child(peer, free=True).do("write_file", count=1, path=path)
+
+
+@row(
     "zip-member",
     "read one of 1,024 files in a zip of 1 GiB",
     PART,
@@ -247,13 +262,27 @@ def in_fresh_child(shop: Workshop, peer: Peer, measured: dict[str, object]) -> F
         child.end()
 
 
-@row("memory-save", "save a file of 1 GiB", MEMORY, ADDED, most_rounds=3)
+@row(
+    "memory-save",
+    "save a file of 1 GiB",
+    MEMORY,
+    ADDED,
+    most_rounds=3,
+    also=("ours-segments",),
+)
 def memory_save(shop: Workshop, peer: Peer) -> Figures:
     path = str(shop.hollow(GIB))
     return in_fresh_child(shop, peer, {"do": "save_file", "count": 1, "path": path})
 
 
-@row("memory-passing", "write 1 GiB that can be read only once", MEMORY, ADDED, most_rounds=3)
+@row(
+    "memory-passing",
+    "write 1 GiB that can be read only once",
+    MEMORY,
+    ADDED,
+    most_rounds=3,
+    also=("ours-segments",),
+)
 def memory_passing(shop: Workshop, peer: Peer) -> Figures:
     return in_fresh_child(shop, peer, {"do": "write_passing", "count": 1, "size": GIB})
 

@@ -486,7 +486,9 @@ static void decide(struct connection *c, const struct request *r)
     else if (!strncmp(r->target, "/auth/", 6) || !strncmp(r->target, "/tls/", 5))
         answer_auth(c, r);
     else if (!strcmp(r->target, "/info"))
-        answer_text(c, "200 OK", true, "{\"swift\": {\"version\": \"2.38.0\"}}");
+        answer_text(c, "200 OK", true, 
+                    "{\"swift\": {\"version\": \"2.38.0\"}, "
+                    "\"slo\": {\"max_manifest_segments\": 1000}}");
     else if (strncmp(r->target, "/v1/", 4))
         answer_text(c, "404 Not Found", true, "nothing here");
     else if (!header(r, "X-Auth-Token")) {

@@ -121,7 +121,11 @@ class Workshop:
         """
         self._place_server(free=free)
         setup = Setup(
-            self.server.auth_url, pool_size=pool, transport=peer.transport, uses=peer.borrows
+            self.server.auth_url,
+            pool_size=pool,
+            transport=peer.transport,
+            uses=peer.borrows,
+            one_object=peer.one_object,
         )
         extra = {} if free else {"BENCH_CORES": str(self._cores[0])}
         if tls:

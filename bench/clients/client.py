@@ -49,6 +49,8 @@ class Setup:
     uses: str | None = None
     #: Which of its own transports it uses; None where there is no choice.
     transport: str | None = None
+    #: Bytes up to which it stores a file as one object; None: what it does by itself.
+    one_object: int | None = None
 
     @classmethod
     def from_json(cls, text: str) -> Setup:

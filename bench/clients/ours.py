@@ -40,6 +40,8 @@ class Ours(Client):
             self.app.config["FS_SWIFT_CACERT"] = setup.cacert
         if setup.transport:
             self.app.config["FS_SWIFT_TRANSPORT"] = setup.transport
+        if setup.one_object is not None:
+            self.app.config["FS_SWIFT_SEGMENT_SIZE"] = setup.one_object
         self._storages: dict[str, Storage] = {}
         self.files = self._storage("files")
 
