@@ -1,7 +1,9 @@
 """File storage for Flask on OpenStack Swift."""
 
+from .batch import Outcomes
 from .config import TokenCache
 from .errors import (
+    AtCapacity,
     AuthFailed,
     ConfigError,
     ContainerNotFound,
@@ -27,6 +29,7 @@ from .events import Event
 from .extension import FS, by_name, init_app
 from .memory import MemoryBackend
 from .objects import FormFiles, FormUpload, ObjectInfo, RefusedFile
+from .operations import Copy, Delete, Get, Head, Operation, Outcome, Put
 from .pool import Pool, PoolStats
 from .presets import (
     ALL,
@@ -60,9 +63,12 @@ __all__ = [
     "SCRIPTS",
     "TEXT",
     "AllExcept",
+    "AtCapacity",
     "AuthFailed",
     "ConfigError",
     "ContainerNotFound",
+    "Copy",
+    "Delete",
     "ETagMismatchError",
     "Event",
     "FSError",
@@ -72,15 +78,21 @@ __all__ = [
     "Forbidden",
     "FormFiles",
     "FormUpload",
+    "Get",
+    "Head",
     "InvalidName",
     "MemoryBackend",
     "ObjectChanged",
     "ObjectInfo",
     "ObjectStream",
+    "Operation",
     "OperationNotSupported",
+    "Outcome",
+    "Outcomes",
     "Pool",
     "PoolExhaustedError",
     "PoolStats",
+    "Put",
     "QuotaExceeded",
     "RangeNotSatisfiable",
     "RefusedFile",

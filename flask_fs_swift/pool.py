@@ -537,7 +537,7 @@ class Pool:
 
 
 def _exactly(number: float) -> float:
-    """Take away what floating point has added: 70 × 0.1 is 7, and no more."""
+    """Take away what floating point has added: a tenth of 70 is 7, and no more."""
     return round(number, 9)
 
 
