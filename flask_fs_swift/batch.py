@@ -424,6 +424,8 @@ class _Core(Generic[S]):
         :param tasks: those that have ended.
         :param again: those that are still to be done, one by one.
         """
+        if worker not in self._workers:
+            return  # A forked child has copies of its parent's greenlets.
         self._outcomes.extend(outcomes)
         woken: list[_Worker] = []
         with self._lock:
@@ -447,6 +449,8 @@ class _Core(Generic[S]):
 
     def may_go(self, worker: _Worker) -> bool:
         """Let a worker go, unless it has got a job."""
+        if worker not in self._workers:
+            return True
         with self._lock:
             if worker.has_job():
                 return False

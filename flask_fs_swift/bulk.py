@@ -114,7 +114,7 @@ class Bulk:
         """
         plain: list[str] = []
         wanted = set(names)
-        for page, _ in zip(self._pages(names), range(2 + len(names) // WORTH), strict=False):
+        for _, page in zip(range(2 + len(names) // WORTH), self._pages(names), strict=False):
             plain += [
                 entry["name"]
                 for entry in page
