@@ -47,7 +47,8 @@ KEEPERS = {
     "flask": {"storage", "extension", "flask_fs2"},
     "werkzeug": {"conditions", "extension", "serving", "storage", "uploads", "flask_fs2"},
     "swiftclient": {
-        "errors", "answers", "auth", "bulk", "call", "capabilities", "connection", "container", "download", "pool", "login",
+        "errors", "answers", "auth", "bulk", "call", "capabilities", "connection",
+        "container", "download", "pool", "login",
         "flask_fs2",
     },
     "gevent": {"concurrency"},

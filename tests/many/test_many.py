@@ -174,10 +174,10 @@ def test_an_invalid_name_is_its_own_outcome(files: Storage) -> None:
 
 @pytest.mark.parametrize("kind", [Put, Get, Head, Delete, Copy])
 def test_what_is_no_name_is_refused_when_the_operation_is_made(kind: Any) -> None:
-    more = {Put: [b""], Copy: ["b"]}.get(kind, [])
+    further: dict[Any, list[Any]] = {Put: [b""], Copy: ["b"]}
     for wrong in (None, 3, b"a", ["a"]):
         with pytest.raises(TypeError, match="name of a file"):
-            kind(wrong, *more)
+            kind(wrong, *further.get(kind, []))
 
 
 def test_operations_are_values() -> None:
@@ -312,7 +312,7 @@ def test_an_input_that_fails_is_raised_after_all_that_it_gave(
 
     def task() -> None:
         outcomes = place.files.many(source(), concurrency)
-        seen = []
+        seen: list[int] = []
         with pytest.raises(LookupError, match="no more"):
             seen.extend(outcome.index for outcome in outcomes)
         assert sorted(seen) == list(range(30))
@@ -326,7 +326,7 @@ def test_an_input_that_fails_is_raised_after_all_that_it_gave(
 @pytest.mark.parametrize("foreign", [None, "a.txt", ("a", b""), Put, object(), Outcome])
 def test_a_foreign_object_is_raised_after_what_came_before(files: Storage, foreign: object) -> None:
     outcomes = files.many([Put("a", b"x"), Put("b", b"y"), foreign, Put("c", b"z")])  # type: ignore[list-item]
-    seen = []
+    seen: list[int] = []
     with pytest.raises(TypeError, match="made of Put, Get, Head, Delete and Copy"):
         seen.extend(outcome.index for outcome in outcomes)
     assert sorted(seen) == [0, 1]
@@ -381,7 +381,7 @@ def test_what_ends_a_program_ends_the_batch_after_what_runs(
     place.yard.errors["5"] = kind("now")
     source = Counted(put)
     outcomes = place.files.many(source, concurrency)  # type: ignore[arg-type]
-    seen = []
+    seen: list[int] = []
     with pytest.raises(kind, match="now"):
         seen.extend(outcome.index for outcome in outcomes)
     done = {f"put {index}" for index in seen}
@@ -418,7 +418,7 @@ def test_what_has_begun_is_run_to_its_end(run_in: RunIn, how: str, concurrency: 
         place.yard.let("0")
         assert next(outcomes).index == 0
         until(lambda: len(place.yard.inside) == min(concurrency or 8, 8))
-        opener = NativeTask(lambda: until(lambda: place.yard.let_all() or True))
+        opener = NativeTask(place.yard.let_all)
         if how == "close":
             outcomes.close()
             outcomes.close()
@@ -498,7 +498,8 @@ def test_a_killed_consumer_waits_for_what_runs() -> None:
                 pass
 
         consumer = gevent.spawn(consume)
-        until(lambda: gevent.sleep(0.001) or len(place.yard.inside) == 8)
+        while len(place.yard.inside) < 8:
+            gevent.sleep(0.001)
         for message in ("once", "twice"):
             consumer.kill(gevent.GreenletExit(message), block=False)
             gevent.sleep(0.01)
@@ -603,12 +604,12 @@ def test_an_outcome_that_is_kept_keeps_nothing_of_the_others(files: Storage) -> 
 def test_one_at_a_time_is_in_the_order_of_the_input() -> None:
     place = Place(20)
     operations: list[Operation] = [
-        kind(f"{number % 3}") if kind is not Put else Put(f"{number % 3}", b"x")
-        for number in range(50)
-        for kind in (Put, Delete, Head, Get, Delete, Delete, Delete, Delete)
+        operation
+        for name in ["0", "1", "2"] * 17
+        for operation in (Put(name, b"x"), Delete(name), Head(name), Get(name), *[Delete(name)] * 4)
     ]
     outcomes = list(place.files.many(operations, concurrency=1))
-    assert [outcome.index for outcome in outcomes] == list(range(400))
+    assert [outcome.index for outcome in outcomes] == list(range(408))
     assert place.yard.most == 1
     assert place.yard.began == [
         f"{type(operation).__name__.lower()} {operation.claims()[0][0]}" for operation in operations
