@@ -44,6 +44,7 @@ BARS = (
     *(Bar(f"many-{width}", "time, in rounds of the delay", 1.2) for width in (10, 16)),
     Bar("many-10", "rate", 2.0, "service", at_most=False),
     Bar("many-10", "CPU", 0.25, "service"),
+    Bar("many-overhead", "CPU above as many calls", 30.0),
     Bar("many-delete", "requests", 100.0),
     Bar("tls", "CPU", 2.0),
     Bar("import", "import", 70.0),

@@ -332,8 +332,9 @@ class Pool:
         home = socket_home()
         slot = None
         with self._lock:
-            idle = self._closing is None and not self._waiting and self._lent < self.size
-            if idle and self._count_batched() < self.ceiling:
+            # Where one is free, nobody waits.
+            is_free = self._closing is None and self._lent < self.size
+            if is_free and self._count_batched() < self.ceiling:
                 slot = self._choose(home)
                 self._lent += 1
                 self._batched += 1
