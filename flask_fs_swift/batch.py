@@ -304,8 +304,10 @@ class _Core(Generic[S]):
         with self._lock:
             for name, writes in task.operation.claims():
                 self._stand_in_line(task, name, writes=writes)
-            self._blocked += bool(task.waits_for)
-        return not task.waits_for
+            # Once the lock is free, what it waits for may end.
+            is_blocked = task.waits_for > 0
+            self._blocked += is_blocked
+        return not is_blocked
 
     def add(self, job: Job) -> None:
         """Add what can begin."""

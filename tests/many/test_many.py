@@ -30,6 +30,7 @@ from flask_fs_swift import (
     Operation,
     Outcome,
     Put,
+    batch,
 )
 from flask_fs_swift.batch import LOOK_AHEAD
 
@@ -550,14 +551,17 @@ def test_a_thread_that_cannot_start_leaves_its_work_to_the_others(
     assert threads() == []
 
 
+@pytest.mark.parametrize("has_started", [True, False])
 def test_an_interruption_while_a_thread_starts_leaves_nothing(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, has_started: bool
 ) -> None:
     start = threading.Thread.start
 
     def start_and_interrupt(thread: threading.Thread) -> None:
-        start(thread)
-        if thread.name == "flask-fs-swift":
+        is_ours = thread.name == "flask-fs-swift"
+        if has_started or not is_ours:
+            start(thread)
+        if is_ours:
             raise KeyboardInterrupt
 
     place = Place(20)
@@ -689,6 +693,22 @@ def test_operations_on_the_same_names_end_as_if_done_one_by_one(
 
 def _contents(place: Place) -> dict[str, bytes]:
     return {name: stored.data for name, stored in place.backend._objects.items()}
+
+
+def test_what_is_unblocked_while_it_is_added_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one before ends as soon as the lock is free."""
+    place = Place(20)
+    claim = batch._Core.claim
+
+    def claim_late(core: Any, task: Any) -> bool:
+        is_free = claim(core, task)
+        until(lambda: is_free or task.waits_for == 0)
+        return is_free
+
+    monkeypatch.setattr(batch._Core, "claim", claim_late)
+    outcomes = list(place.files.many(Put("a", b"x") for _ in range(50)))
+    assert [outcome.index for outcome in outcomes] == list(range(50))
+    assert place.yard.began == ["put a"] * 50
 
 
 def test_others_overtake_what_waits_for_its_name() -> None:

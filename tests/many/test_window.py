@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import gc
 import math
+from typing import TYPE_CHECKING
 
 import pytest
 from situations.here import NativeTask, until
 
 from flask_fs_swift import AtCapacity, FSError, Get, Pool, PoolExhaustedError, Put
+from flask_fs_swift.parallel import Results
 from flask_fs_swift.window import Window
 
 from .gates import Counted, Place, threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 
 def put(number: int) -> Put:
@@ -284,6 +289,23 @@ def test_a_pool_that_is_closed_ends_a_batch_soon() -> None:
 
 def test_a_large_put_uses_its_own_slot_only() -> None:
     assert Window(Pool(Place()._open, size=20), None).seat().size == 1
+
+
+def test_a_get_of_a_path_asks_for_one_range_after_the_other(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(20)
+    place.files.write("large", bytes(40 * 1024 * 1024))
+    widths: list[int] = []
+
+    def at_once(tasks: Iterable[Callable[[], None]], width: int) -> Results[None]:
+        widths.append(width)
+        return Results(tasks, width)
+
+    monkeypatch.setattr("flask_fs_swift.fetching.at_once", at_once)
+    [outcome] = place.files.many([Get("large", into=f"{tmp_path}/large")])
+    assert outcome.error is None
+    assert widths == [1]
 
 
 def test_a_get_of_a_path_uses_its_own_slot_only(tmp_path: object) -> None:
