@@ -389,6 +389,9 @@ class _Core(Generic[S]):
             return False
         worker = _Worker(self, seat, self._files_at(seat))
         with self._lock:
+            if not self._ready:  # Another worker was faster.
+                seat.leave()
+                return False
             self._workers.add(worker)
             self._begin(worker)
         try:

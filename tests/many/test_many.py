@@ -6,9 +6,12 @@ import contextvars
 import gc
 import io
 import os
+import random
+import sys
 import threading
 import time
 import weakref
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -718,6 +721,34 @@ def test_what_is_unblocked_while_it_is_added_is_done_once(monkeypatch: pytest.Mo
     assert [outcome.index for outcome in outcomes] == list(range(100))
     assert place.yard.began == ["put a"] * 100
     place.assert_all_is_back()
+
+
+def test_threads_that_switch_all_the_time_lose_nothing() -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for number in range(1000):
+            chance = random.Random(number)
+            place = Place(chance.choice([1, 2, 3, 10, 20]))
+            _do_at_random(place, chance)
+            until(lambda place=place: not place.pool.stats().lent)  # type: ignore[misc]
+            place.assert_all_is_back()
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def _do_at_random(place: Place, chance: random.Random) -> None:
+    names = "abcdefghij"[: chance.randint(1, 10)]
+    kinds: list[Callable[[str], Operation]] = [
+        lambda name: Put(name, b"x"),
+        Get,
+        Delete,
+        lambda name: Copy(name, names[0]),
+    ]
+    count, enough = chance.randint(0, 100), chance.choice([10**9, 1, 20])
+    operations = (chance.choice(kinds)(chance.choice(names)) for _ in range(count))
+    seen = [outcome.index for outcome in islice(place.files.many(operations), enough)]
+    assert len(set(seen)) == len(seen) == min(count, enough)
 
 
 def test_others_overtake_what_waits_for_its_name() -> None:
