@@ -26,15 +26,18 @@ class FastServer:
     """A running server; it lives until it is stopped or this process ends.
 
     :param folder: where the program is put.
+    :param delay: milliseconds by which answers to requests of objects come late.
     :raises NoCompiler: nothing was started.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, delay: float = 0) -> None:
         program = folder / "server"
-        compile_to(program)
+        if not program.exists():
+            compile_to(program)
         #: What it serves as the object ``archive``, once it is there; it must not change then.
         self.archive = folder / "archive.zip"
-        self._process = subprocess.Popen([program, self.archive], stdout=subprocess.PIPE, text=True)
+        command = [str(program), str(self.archive), str(delay)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
         self.url = f"http://127.0.0.1:{self.port}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .clients.client import KIB, MIB, Cannot
+from .workshop import DELAY
 from .workshop import POOL as DEFAULT_POOL
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ AUTHENTICATIONS = Figure("authentications", "", lambda f: f["authentications"], 
 MOVED = Figure("moved", "MiB", lambda f: f["sent"] / MIB)
 REQUESTS = Figure("requests", "", lambda f: f["requests"], compared=False)
 
+ABOVE = Figure(
+    "CPU above as many calls", "µs", lambda f: (f["cpu"] - f["alone"]) / f["count"] * 1e6
+)
+ROUNDS = Figure("time, in rounds of the delay", "", lambda f: f["wall"] / f["rounds"])
+
 ROWS: list[Row] = []
 
 
@@ -92,6 +98,7 @@ def row(
     return register
 
 
+MANY = "Many in one call: files of 1 KiB, to a server that answers after 20 ms"
 SMALL = "Small files: CPU per operation"
 AT_ONCE = "Many at once: operations per second, writing and reading 1 KiB in turn"
 LARGE = "Large files"
@@ -375,3 +382,46 @@ def tls(shop: Workshop, peer: Peer) -> Figures:
 @row("pool", "take a connection and give it back", LENDING, CPU_EACH)
 def pool(shop: Workshop, peer: Peer) -> Figures:
     return shop.sized(shop.child(peer), "borrow")
+
+
+#: The threads that SwiftService has by default, and what a pool of 20 gives a batch.
+WIDTHS = (10, 16)
+PUT = 1000
+DELETED = 10_000
+
+
+def _many(width: int) -> None:
+    @row(f"many-{width}", f"write {PUT:,}, {width} at a time", MANY, RATE, CPU_EACH, ROUNDS,
+         most_rounds=5)  # fmt: skip
+    def many(shop: Workshop, peer: Peer) -> Figures:
+        """Write over a pool that lets a batch be as wide as that, and no wider."""
+        child = shop.distant(peer, pool=-(-width * 10 // 8))
+        try:
+            child.do("write_many", count=width, width=width)
+            figures = child.do("write_many", count=PUT, width=width)
+        finally:
+            child.end()
+        return {**figures, "rounds": PUT / width * DELAY / 1000}
+
+
+for _width in WIDTHS:
+    _many(_width)
+
+
+@row("many-overhead", "write one at a time, in one call", MANY, CPU_EACH, ABOVE, most_rounds=5)
+def many_overhead(shop: Workshop, peer: Peer) -> Figures:
+    """Compare it with as many calls; the server answers at once."""
+    child = shop.child(peer)
+    child.do("write_many", count=100, width=1)
+    alone = child.do("write", count=PUT)
+    return {**child.do("write_many", count=PUT, width=1), "alone": alone["cpu"]}
+
+
+@row("many-delete", f"remove {DELETED:,}", MANY, REQUESTS, RATE, CPU_EACH, most_rounds=5)
+def many_delete(shop: Workshop, peer: Peer) -> Figures:
+    child = shop.child(peer)
+    child.do("describe", count=1)
+    before = shop.server.stats()["requests"]
+    figures = child.do("delete_many", count=DELETED)
+    # The question itself is a request.
+    return {**figures, "requests": float(shop.server.stats()["requests"] - before - 1)}

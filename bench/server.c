@@ -12,7 +12,12 @@
  *   any other object                is absent: 404; DELETE is always 204, POST 202
  *   GET  /v1/A/cN?limit=&marker=    a JSON listing of N objects; prefixes are ignored
  *   PUT, POST, HEAD of a container  201, 204, 204
+ *   POST /v1/A?bulk-delete          every line of the body is an object that is gone now
+ *   GET  /info                      that it has a bulk delete, and static large objects
  *   GET  /stats                     connections, authentications, requests and bytes sent until now
+ *
+ * Its second argument, if it has one, is a delay in milliseconds: so long it keeps each answer to a request
+ * of an object back, as a network would.
  *
  * Each answer of the account AUTH_close ends its connection. Bodies that need no hash are
  * thrown away inside the kernel (recv with MSG_TRUNC): receiving costs next to nothing.
@@ -37,6 +42,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define HEAD_LIMIT 16384
@@ -184,7 +190,7 @@ static const char *etag_of(long long size)
 /* One connection: one request at a time, its body, and the answer that follows it. */
 
 enum state { HEAD, BODY, CHUNK_SIZE, CHUNK, CHUNK_END, ANSWER };
-enum result { DONE, BLOCKED, BROKEN };
+enum result { DONE, BLOCKED, BROKEN, WAITING };
 
 struct connection {
     int fd;
@@ -193,19 +199,27 @@ struct connection {
     size_t filled;
     /* The body that comes in: bytes of it, or of its chunk, that are still to come. */
     long long left;
-    bool stores, hashes;
+    bool stores, hashes, counts;
+    long lines;
     struct md5 md5;
     char etag[33];
     /* The answer that goes out: its head, a literal, a tail, then so much of the pattern. */
     char head[1024];
     struct iovec parts[3];
     long long pattern_at, pattern_left;
-    bool ends, writes;
+    bool ends;
+    uint32_t events;
+    /* While its answer is kept back: until when, and who comes after it. */
+    bool is_late, waits, has_waited;
+    double due;
+    struct connection *next;
 };
 
 static struct { long connections, authentications, requests; long long sent; } stats;
 static struct { const char *path; char *bytes; long long size; } archive;
 static int epoll, port;
+static double delay; /* in seconds */
+static struct connection *first_waiting, *last_waiting;
 static char trash[1 << 18];
 
 #define COMMON                                                            \
@@ -481,18 +495,23 @@ static void decide(struct connection *c, const struct request *r)
     memset(c->parts, 0, sizeof c->parts);
     c->pattern_left = 0;
     c->stores = r->object && !strcmp(r->method, "PUT");
+    c->counts = !r->container && r->query && !strncmp(r->query, "bulk-delete", 11);
+    c->is_late = r->object != NULL;
+    c->lines = 1;
     if (!strcmp(r->target, "/stats"))
         answer_stats(c);
     else if (!strncmp(r->target, "/auth/", 6) || !strncmp(r->target, "/tls/", 5))
         answer_auth(c, r);
     else if (!strcmp(r->target, "/info"))
-        answer_text(c, "200 OK", true, 
+        answer_text(c, "200 OK", true,
                     "{\"swift\": {\"version\": \"2.38.0\"}, "
-                    "\"slo\": {\"max_manifest_segments\": 1000}}");
+                    "\"slo\": {\"max_manifest_segments\": 1000}, "
+                    "\"bulk_delete\": {\"max_deletes_per_request\": 10000, "
+                    "\"max_failed_deletes\": 1000}}");
     else if (strncmp(r->target, "/v1/", 4))
         answer_text(c, "404 Not Found", true, "nothing here");
     else if (!header(r, "X-Auth-Token")) {
-        c->stores = false;
+        c->stores = c->counts = false;
         answer_text(c, "401 Unauthorized", strcmp(r->method, "HEAD"), "no token");
     } else if (!r->object)
         answer_container(c, r);
@@ -517,6 +536,15 @@ static void expect_body(struct connection *c, const struct request *r)
     c->state = header_is(r, "Transfer-Encoding", "chunked") ? CHUNK_SIZE : BODY;
     if (header_is(r, "Expect", "100-continue"))
         send(c->fd, "HTTP/1.1 100 Continue\r\n\r\n", 25, MSG_NOSIGNAL);
+}
+
+/* Look at a piece of a body that somebody wants to know of. */
+static void take(struct connection *c, const char *data, size_t size)
+{
+    if (c->hashes)
+        md5_add(&c->md5, (const uint8_t *)data, size);
+    for (const char *at = data; c->counts && (at = memchr(at, '\n', data + size - at)); at++)
+        c->lines++;
 }
 
 static void drop(struct connection *c, size_t size)
@@ -549,19 +577,19 @@ static enum result read_body(struct connection *c)
     while (c->left) {
         size_t held = (long long)c->filled < c->left ? c->filled : (size_t)c->left;
         if (held) {
-            if (c->hashes)
-                md5_add(&c->md5, (uint8_t *)c->in, held);
+            take(c, c->in, held);
             drop(c, held);
             c->left -= held;
             continue;
         }
-        size_t most = c->hashes ? sizeof trash : 1 << 30;
+        bool reads = c->hashes || c->counts;
+        size_t most = reads ? sizeof trash : 1 << 30;
         size_t size = c->left < (long long)most ? (size_t)c->left : most;
-        ssize_t got = recv(c->fd, trash, size, c->hashes ? 0 : MSG_TRUNC);
+        ssize_t got = recv(c->fd, trash, size, reads ? 0 : MSG_TRUNC);
         if (got <= 0)
             return got < 0 && errno == EAGAIN ? BLOCKED : BROKEN;
-        if (c->hashes)
-            md5_add(&c->md5, (uint8_t *)trash, got);
+        if (reads)
+            take(c, trash, got);
         c->left -= got;
     }
     return DONE;
@@ -603,13 +631,47 @@ static void store(struct connection *c)
     c->stores = false;
 }
 
+static void answer_count(struct connection *c)
+{
+    static char text[200];
+    sprintf(text, "{\"Number Deleted\": %ld, \"Number Not Found\": 0, \"Errors\": [], "
+                  "\"Response Status\": \"200 OK\", \"Response Body\": \"\"}", c->lines);
+    answer_text(c, "200 OK", true, text);
+    c->counts = false;
+}
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec + time.tv_nsec / 1e9;
+}
+
+static enum result keep_back(struct connection *c)
+{
+    c->waits = true;
+    c->due = now() + delay;
+    c->next = NULL;
+    if (first_waiting)
+        last_waiting->next = c;
+    else
+        first_waiting = c;
+    last_waiting = c;
+    return WAITING;
+}
+
 static enum result give_answer(struct connection *c)
 {
+    if (delay && c->is_late && !c->has_waited)
+        return keep_back(c);
     if (c->stores)
         store(c);
+    if (c->counts)
+        answer_count(c);
     enum result result = flush(c);
     if (result == DONE) {
         c->state = HEAD;
+        c->has_waited = false;
         if (c->ends)
             return BROKEN;
     }
@@ -657,6 +719,8 @@ static void end(struct connection *c)
 
 static void serve(struct connection *c)
 {
+    if (c->waits)
+        return;
     enum result result = c->state == ANSWER ? DONE : receive(c);
     while (result == DONE)
         result = step(c);
@@ -664,12 +728,28 @@ static void serve(struct connection *c)
         end(c);
         return;
     }
-    bool writes = c->state == ANSWER;
-    if (writes != c->writes) {
-        struct epoll_event event = {.events = writes ? EPOLLOUT : EPOLLIN, .data.ptr = c};
+    uint32_t events = result == WAITING ? 0 : c->state == ANSWER ? EPOLLOUT : EPOLLIN;
+    if (events != c->events) {
+        struct epoll_event event = {.events = events, .data.ptr = c};
         epoll_ctl(epoll, EPOLL_CTL_MOD, c->fd, &event);
-        c->writes = writes;
+        c->events = events;
     }
+}
+
+/* Give the answers whose time has come; return the milliseconds until the next one, -1 for none. */
+static int serve_waiting(void)
+{
+    while (first_waiting) {
+        struct connection *c = first_waiting;
+        double left = c->due - now();
+        if (left > 0)
+            return (int)(left * 1000) + 1;
+        first_waiting = c->next;
+        c->waits = false;
+        c->has_waited = true;
+        serve(c);
+    }
+    return -1;
 }
 
 static void welcome(int listener)
@@ -679,6 +759,7 @@ static void welcome(int listener)
         struct connection *c = calloc(1, sizeof *c);
         struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
         c->fd = fd;
+        c->events = EPOLLIN;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
         stats.connections++;
@@ -702,6 +783,7 @@ static int listen_anywhere(void)
 int main(int count_of_words, char **words)
 {
     archive.path = count_of_words > 1 ? words[1] : NULL;
+    delay = count_of_words > 2 ? atof(words[2]) / 1000 : 0;
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     make_pattern();
     make_listing();
@@ -712,7 +794,7 @@ int main(int count_of_words, char **words)
     printf("%d\n", port);
     fflush(stdout);
     for (;;) {
-        int count = epoll_wait(epoll, ready, 256, -1);
+        int count = epoll_wait(epoll, ready, 256, serve_waiting());
         for (int i = 0; i < count; i++)
             if (ready[i].data.ptr)
                 serve(ready[i].data.ptr);

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 #: Connections that a pool may have where a row needs no more: what it has by default.
 POOL = 20
 
+#: Milliseconds.
+DELAY = 20.0
+
 PATTERN = f"/v1/AUTH_test/files/s{MIB}"
 
 
@@ -63,6 +66,7 @@ class Workshop:
         self._counts: dict[tuple[Child, str], int] = {}
         self._files: dict[int, Path] = {}
         self._front: TLSFront | None = None
+        self._distant: FastServer | None = None
         self._ending = ExitStack()
 
     def __enter__(self) -> Self:
@@ -135,6 +139,18 @@ class Workshop:
             url = self.server.tls_auth_url(front.port)
             setup = replace(setup, auth_url=url, cacert=str(front.bundle))
         child = Child(peer, kind, setup, extra)
+        self.versions.setdefault(peer.name, child.version)
+        return child
+
+    def distant(self, peer: Peer, *, pool: int) -> Child:
+        """Start a child whose server answers after ``DELAY``; the caller ends it.
+
+        Both may use every core: they mostly wait.
+        """
+        if self._distant is None:
+            self._distant = self._ending.enter_context(FastServer(self.folder, DELAY))
+        setup = Setup(self._distant.auth_url, pool_size=pool, transport=peer.transport)
+        child = Child(peer, "plain", setup)
         self.versions.setdefault(peer.name, child.version)
         return child
 

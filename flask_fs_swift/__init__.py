@@ -1,7 +1,9 @@
 """File storage for Flask on OpenStack Swift."""
 
+from .batch import Outcomes
 from .config import TokenCache
 from .errors import (
+    AtCapacity,
     AuthFailed,
     ConfigError,
     ContainerNotFound,
@@ -29,6 +31,7 @@ from .events import Event
 from .extension import FS, by_name, init_app
 from .memory import MemoryBackend
 from .objects import FormFiles, FormUpload, ObjectInfo, Orphan, Part, RefusedFile, UploadInfo
+from .operations import Copy, Delete, Get, Head, Operation, Outcome, Put
 from .pool import Pool, PoolStats
 from .presets import (
     ALL,
@@ -63,9 +66,12 @@ __all__ = [
     "SCRIPTS",
     "TEXT",
     "AllExcept",
+    "AtCapacity",
     "AuthFailed",
     "ConfigError",
     "ContainerNotFound",
+    "Copy",
+    "Delete",
     "ETagMismatchError",
     "Event",
     "FSError",
@@ -75,18 +81,24 @@ __all__ = [
     "Forbidden",
     "FormFiles",
     "FormUpload",
+    "Get",
+    "Head",
     "InvalidName",
     "InvalidPart",
     "MemoryBackend",
     "ObjectChanged",
     "ObjectInfo",
     "ObjectStream",
+    "Operation",
     "OperationNotSupported",
     "Orphan",
+    "Outcome",
+    "Outcomes",
     "Part",
     "Pool",
     "PoolExhaustedError",
     "PoolStats",
+    "Put",
     "QuotaExceeded",
     "RangeNotSatisfiable",
     "RefusedFile",

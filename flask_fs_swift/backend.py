@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .events import Progress
     from .intake import Parts
     from .objects import FormUpload, Marker, ObjectInfo, Orphan, Part, Properties
+    from .pool import Lender, Pool
     from .ranges import ByteRange
     from .signing import Grant
     from .streams import ObjectStream
@@ -193,3 +194,26 @@ class Reachable(Backend, Protocol):
 
     def set_cors(self, origins: str, max_age: int | None, expose_headers: str) -> None:
         """Say which pages of other origins may use the objects; empty: none."""
+
+
+@runtime_checkable
+class Pooled(Backend, Protocol):
+    """A backend whose connections come from a pool, or from where one says."""
+
+    @property
+    def pool(self) -> Pool:
+        """Where its connections come from."""
+
+    def within(self, lender: Lender) -> Backend:
+        """Return the same objects, over connections that come from elsewhere."""
+
+
+@runtime_checkable
+class BulkDeleting(Backend, Protocol):
+    """A backend that can remove many objects together."""
+
+    def delete_many(self, names: Collection[str]) -> Collection[str]:
+        """Remove objects; return those that are to be removed one by one.
+
+        :raises OperationNotSupported: that goes for all, now and later.
+        """

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from .config import SwiftSettings
     from .content import Content
     from .login import Login
-    from .pool import Checkout
+    from .pool import Checkout, Lender
 
 T = TypeVar("T")
 
@@ -40,12 +40,16 @@ RENEWALS = 2
 
 
 class Caller:
-    """What every call to one Swift needs: a login and patience. Lives as its container."""
+    """What every call to one Swift needs: a login and patience. Lives as its container.
 
-    def __init__(self, settings: SwiftSettings, login: Login) -> None:
+    :param lender: lends the connections; by default the login's pool.
+    """
+
+    def __init__(self, settings: SwiftSettings, login: Login, lender: Lender | None = None) -> None:
         self._timeout = settings.login.timeout
         self._retrying = settings.retrying
         self._login = login
+        self._lender = lender or login.pool
 
     def attempts(self) -> Attempts:
         """Return the attempts of a new call; its deadline begins now."""
@@ -70,7 +74,7 @@ class Caller:
         try:
             while True:
                 token = self._login.tokens.token(deadline)
-                checkout = self._login.pool.checkout(deadline.remaining())
+                checkout = self._lender.checkout(deadline.remaining())
                 try:
                     left = deadline.remaining()
                     if not left:

@@ -1,58 +1,115 @@
-"""Ask Swift what it can do: its middleware, and their limits.
-
-State: ``_told``, what ``/info`` answered, or None while nobody has asked. Any thread sets it;
-two that do so at once have asked the same.
-"""
+"""What a Swift says that it can do: its ``/info``, asked once."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlparse
+
+from swiftclient import ClientException
 
 from .call import Call
-from .connection import loads
-from .errors import OperationNotSupported, SwiftError
+from .errors import OperationNotSupported, SwiftError, SwiftUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from swiftclient import Connection
 
     from .call import Caller
-    from .connection import SwiftConnection
+
+
+@dataclass(frozen=True)
+class BulkDelete:
+    """How many objects one request may remove."""
+
+    #: Names.
+    max_deletes: int
+    #: After so many failures it stops, and says nothing of the names that are left.
+    max_failed: int
 
 
 class Capabilities:
-    """What one Swift says of itself. Lives as long as its container; asks once."""
+    """The sections of one answer (Swift API reference, "Discoverability").
 
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
-        self._told: Mapping[str, Any] | None = None
+    :param said: by section; a Swift without ``/info`` says nothing.
+    """
 
-    def limits_of(self, middleware: str, purpose: str) -> Mapping[str, Any]:
-        """Return the limits of a middleware; none where Swift does not tell.
+    def __init__(self, said: Mapping[str, Any]) -> None:
+        self._said = said
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._said
+
+    def check(self, name: str, purpose: str) -> None:
+        """Make sure that there may be a section.
 
         :param purpose: what it is needed for.
-        :raises OperationNotSupported: Swift tells, and does not have it.
+        :raises OperationNotSupported: Swift says what it can do, and that is not among it.
         """
-        told = self._ask() if self._told is None else self._told
-        self._told = told
-        if told and middleware not in told:
+        if self._said and name not in self:
             raise OperationNotSupported(
-                f"this Swift has no {middleware!r} middleware, which is needed for {purpose}"
+                f"this Swift has no {name!r} middleware, which is needed for {purpose}"
             )
-        limits = told.get(middleware, {})
-        return limits if isinstance(limits, dict) else {}
 
-    def _ask(self) -> Mapping[str, Any]:
-        call = Call("ask for the capabilities of Swift", None, self._caller.attempts())
-        try:
-            told = self._caller.run(call, _info)
-        except SwiftError as error:
-            if error.http_status is None or not 400 <= error.http_status < 500:
+    def section(self, name: str) -> Mapping[str, Any]:
+        """Return a section as it came; an empty one where there is none."""
+        section = self._said.get(name)
+        return section if isinstance(section, Mapping) else {}
+
+    def number(self, section: str, name: str, default: int) -> int:
+        """Return a number of a section, if it is one above 0."""
+        value = self.section(section).get(name)
+        good = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        return value if good else default  # type: ignore[return-value]
+
+    @property
+    def bulk_delete(self) -> BulkDelete | None:
+        """Say how objects are removed in bulk; None: they are not."""
+        name = "bulk_delete"
+        if name not in self:
+            return None
+        # The defaults are Swift's own.
+        return BulkDelete(
+            max_deletes=self.number(name, "max_deletes_per_request", 10_000),
+            max_failed=self.number(name, "max_failed_deletes", 1000),
+        )
+
+
+class Inquiry:
+    """Asks for the capabilities, and remembers them. Lives as long as its backend.
+
+    Anybody sets ``_known``, always to the same: two who ask at once cost a request.
+    """
+
+    def __init__(self) -> None:
+        self._known: Capabilities | None = None
+
+    def ask(self, caller: Caller) -> Capabilities:
+        """Return the capabilities. One request, the first time.
+
+        :raises FSError: Swift could not be asked; the next call tries again.
+        """
+        if self._known is None:
+            call = Call("ask for the capabilities of Swift", None, caller.attempts())
+            try:
+                self._known = Capabilities(caller.run(call, _send))
+            except SwiftUnavailable:
                 raise
-            return {}  # Its operator does not publish them.
-        return told if isinstance(told, dict) else {}
+            except SwiftError as error:
+                if error.http_status not in {401, 403, 404, 405}:
+                    raise
+                self._known = Capabilities({})  # It does not tell.
+        return self._known
 
 
-def _info(connection: Connection) -> Any:
-    return loads(cast("SwiftConnection", connection).get_info())
+def _send(connection: Connection) -> Mapping[str, Any]:
+    address, http = connection.http_conn  # type: ignore[misc]
+    path = urlparse(urljoin(address.geturl(), "/info")).path
+    http.request("GET", path, "", {})
+    answer = http.getresponse()
+    body = answer.read()
+    if not 200 <= answer.status < 300:
+        raise ClientException.from_response(answer, "GET of /info failed", body)
+    said = json.loads(body)
+    return said if isinstance(said, Mapping) else {}

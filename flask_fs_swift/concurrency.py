@@ -73,6 +73,13 @@ def below_hub() -> bool:
     return _running_hub() is not None
 
 
+def ends_program(error: BaseException) -> bool:
+    """Tell whether something was raised to end the program, or a greenlet."""
+    greenlet = sys.modules.get("greenlet")
+    kinds = (KeyboardInterrupt, SystemExit)
+    return isinstance(error, (*kinds, greenlet.GreenletExit) if greenlet is not None else kinds)
+
+
 def breathe() -> None:
     """Below a hub, let the other greenlets run; where there is none, do nothing."""
     hub = _running_hub()
@@ -185,6 +192,12 @@ class Strand:
             while not self._ended.wait(LONG):
                 pass
             self._runner.join()  # A thread that needs but a moment: no hub has to know.
+
+    def abandon(self) -> None:
+        """Forget it in a forked child, which has a copy of the greenlet and none of the thread."""
+        self._has_begun = self._was_started = False
+        if hasattr(self._runner, "kill"):
+            self._runner.kill(block=False)
 
     def _run(self) -> None:
         self._has_begun = True

@@ -80,6 +80,10 @@ class LoginSettings:
     pool_size: int = 20
     #: Seconds to wait for one.
     pool_timeout: float = 30.0
+    #: Of the free ones, what a batch reserves.
+    bulk_share: float = 0.10
+    #: Of all, what batches may have.
+    bulk_ceiling: float = 0.8
     #: Seconds per socket operation.
     timeout: float = 60.0
     #: What speaks HTTP to Swift: ours, or requests, as swiftclient does by itself.
@@ -212,6 +216,13 @@ def _seconds(key: str, value: object) -> float:
     return float(cast("float", value))
 
 
+def _fraction(key: str, value: object) -> float:
+    number = not isinstance(value, bool) and isinstance(value, (int, float))
+    if not number or not 0 < cast("float", value) <= 1:
+        raise _wrong(key, value, "a number above 0 and up to 1")
+    return float(cast("float", value))
+
+
 def _choice(*allowed: str) -> Callable[[str, object], str]:
     def check(key: str, value: object) -> str:
         if value not in allowed:
@@ -301,6 +312,8 @@ _SWIFT = (
     "CREATE_CONTAINER",
     "POOL_SIZE",
     "POOL_TIMEOUT",
+    "BULK_SHARE",
+    "BULK_CEILING",
     "TIMEOUT",
     "DEADLINE",
     "RETRIES",
@@ -401,10 +414,20 @@ class _Reader:
             credentials=self._credentials(instance_path),
             pool_size=self.get("POOL_SIZE", _at_least(1), LoginSettings.pool_size),
             pool_timeout=self.get("POOL_TIMEOUT", _seconds, LoginSettings.pool_timeout),
+            bulk_share=self.get("BULK_SHARE", _fraction, LoginSettings.bulk_share),
+            bulk_ceiling=self._bulk_ceiling(),
             timeout=self.get("TIMEOUT", _seconds, LoginSettings.timeout),
             transport=self.get("TRANSPORT", _choice(*TRANSPORTS), LoginSettings.transport),
             token_cache=self.get("TOKEN_CACHE", _cache, None),
         )
+
+    def _bulk_ceiling(self) -> float:
+        share = self.get("BULK_SHARE", _fraction, LoginSettings.bulk_share)
+        ceiling = self.get("BULK_CEILING", _fraction, LoginSettings.bulk_ceiling)
+        if ceiling < share:
+            key = self._full("BULK_CEILING")
+            raise _wrong(key, ceiling, f"no less than {self._full('BULK_SHARE')}, {share}")
+        return ceiling
 
     def _credentials(self, instance_path: str) -> Credentials:
         authurl = self.need("AUTHURL", _authurl, "the URL of Keystone, or 'embedded'")

@@ -111,14 +111,19 @@ class SwiftConnection(swiftclient.Connection):
         limit: int | None = None,
         prefix: str | None = None,
         delimiter: str | None = None,
+        end_marker: str | None = None,
         **others: Any,
     ) -> tuple[Mapping[str, str], list[dict[str, Any]]]:
         """Return the headers of a container, and one page of its listing."""
+        given: dict[str, Any] = {
+            "limit": limit,
+            "marker": marker,
+            "prefix": prefix,
+            "delimiter": delimiter,
+            "end_marker": end_marker,
+        }
         if self.retries or others:
-            return super().get_container(
-                container, marker=marker, limit=limit, prefix=prefix, delimiter=delimiter, **others
-            )
-        given = {"limit": limit, "marker": marker, "prefix": prefix, "delimiter": delimiter}
+            return super().get_container(container, **given, **others)
         query = "".join(f"&{key}={quote(str(value))}" for key, value in given.items() if value)
         answer = self._ask("GET", container, None, f"format=json{query}", None)
         return Decoded(answer), loads(answer.read() or b"[]")

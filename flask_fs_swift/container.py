@@ -8,14 +8,13 @@ cannot be found out is said: ``maybe_applied``.
 
 from __future__ import annotations
 
+import copy
 import hashlib
-import json
 import logging
 import os
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
-from urllib.parse import quote
 
 from swiftclient import ClientException
 
@@ -51,7 +50,7 @@ from .ranges import WHOLE
 from .streams import CHUNK_SIZE, ObjectStream, check_chunk_size
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
     from swiftclient import Connection
@@ -94,6 +93,19 @@ _REPLACED_BY_POST = (
 COPIED = ("content-type", *_REPLACED_BY_POST)
 
 
+class _Known:
+    """What was learnt of a container. Anybody writes it; an old value costs one request."""
+
+    __slots__ = ("missed", "page", "seen")
+
+    def __init__(self) -> None:
+        #: When it was last known to exist, and when not to, on the monotonic clock.
+        self.seen = float("-inf")
+        self.missed = float("-inf")
+        #: Names to ask for at a time; None once the server said that PAGE is too many.
+        self.page: int | None = PAGE
+
+
 class Container:
     """The objects of one container.
 
@@ -104,12 +116,13 @@ class Container:
         self.name = settings.container
         self._settings = settings
         self._caller = caller
-        # When the container was last known to exist, and when not to, on the monotonic clock.
-        # Anybody writes them; reading an old value costs one request.
-        self._seen = float("-inf")
-        self._missed = float("-inf")
-        # Names to ask for at a time; None once the server said that PAGE is too many.
-        self._page: int | None = PAGE
+        self._known = _Known()
+
+    def within(self, caller: Caller) -> Container:
+        """Return the same container, asked by another caller."""
+        view = copy.copy(self)
+        view._caller = caller  # noqa: SLF001 - a copy of ours
+        return view
 
     def head(self, name: str) -> ObjectInfo:
         """Describe an object.
@@ -374,24 +387,6 @@ class Container:
                 ) from error
             self._explain(error, source)
 
-    def discard(self, names: Collection[str]) -> None:
-        """Remove objects whose names no URL can carry, in one request (Swift's bulk delete).
-
-        :raises SwiftError: Swift did not remove them all.
-        """
-        lines = [f"{quote(self.name)}/{quote(name)}" for name in names]
-        headers = {"Content-Type": "text/plain", "Accept": "application/json"}
-        call = self._call(f"remove {len(lines)} object(s) from {self.name!r}", None, changes=True)
-
-        def send(connection: Connection) -> bytes:
-            return connection.post_account(
-                headers, query_string="bulk-delete", data="\n".join(lines).encode()
-            )[1]
-
-        answer = self._caller.run(call, send)
-        if not _has_removed(answer, len(lines)):
-            raise SwiftError(f"Swift did not remove {len(lines)} object(s) from {self.name!r}")
-
     def set_headers(self, headers: Mapping[str, str]) -> None:
         """Change some of the container's headers; those with no value are removed.
 
@@ -466,30 +461,38 @@ class Container:
         except SwiftError as error:
             self._explain(error, name)
 
-    def page(self, marker: str, *, prefix: str = "", delimiter: str = "") -> Page:
+    def page(
+        self, marker: str, *, prefix: str = "", delimiter: str = "", end: str | None = None
+    ) -> Page:
         """List what comes after ``marker`` in byte order; nothing at the end.
 
         The entries are those of the JSON listing: see :func:`.answers.listed_info`.
 
+        :param end: what comes before all that is not wanted; a server may ignore it.
         :raises ContainerNotFound: unless the container would be created when needed.
         """
         call = self._call(f"list {self.name!r}", None)
 
         def send(connection: Connection) -> Page:
             _, entries = connection.get_container(
-                self.name, marker=marker, limit=self._page, prefix=prefix, delimiter=delimiter
+                self.name,
+                marker=marker,
+                limit=self._known.page,
+                prefix=prefix,
+                delimiter=delimiter,
+                end_marker=end,
             )
             return entries
 
         try:
             return self._caller.run(call, send)
         except SwiftError as error:
-            if error.http_status == 412 and self._page is not None:
-                self._page = None
-                return self.page(marker, prefix=prefix, delimiter=delimiter)
+            if error.http_status == 412 and self._known.page is not None:
+                self._known.page = None
+                return self.page(marker, prefix=prefix, delimiter=delimiter, end=end)
             if error.http_status != 404:
                 raise
-            self._missed = time.monotonic()
+            self._known.missed = time.monotonic()
             if self._settings.create_container:
                 return []
             raise self._no_container(error) from error
@@ -572,7 +575,7 @@ class Container:
         except SwiftError as error:
             if error.http_status != 404:
                 raise
-            self._seen = float("-inf")
+            self._known.seen = float("-inf")
             if not self._settings.create_container:
                 raise self._no_container(error) from error
         self._create_container()
@@ -631,27 +634,30 @@ class Container:
         """Tell whether the container is there; it is asked for where that was long ago."""
         if self.was_missed(seconds):
             return False
-        if time.monotonic() - self._seen >= seconds:
+        if time.monotonic() - self._known.seen >= seconds:
             call = self._call(f"look for the container {self.name!r}", None)
             try:
                 self._caller.run(call, lambda connection: connection.head_container(self.name))
             except SwiftError as error:
                 if error.http_status != 404:
                     raise
-                self._missed = time.monotonic()
+                self._known.missed = time.monotonic()
                 return False
             self._saw()
         return True
 
     def was_missed(self, seconds: float) -> bool:
         """Tell whether there was no container lately, as far as we know."""
-        return time.monotonic() - self._missed < seconds and self._missed > self._seen
+        return (
+            time.monotonic() - self._known.missed < seconds
+            and self._known.missed > self._known.seen
+        )
 
     def _saw(self) -> None:
-        self._seen = time.monotonic()
+        self._known.seen = time.monotonic()
 
     def _was_seen(self) -> bool:
-        return time.monotonic() - self._seen < BELIEF
+        return time.monotonic() - self._known.seen < BELIEF
 
     def _explain_read(self, error: SwiftError, name: str, conditions: Conditions) -> NoReturn:
         """Raise what an answer to a read means that has nothing to read."""
@@ -709,15 +715,6 @@ class Container:
 
 def _is_static(headers: Mapping[str, str]) -> bool:
     return is_manifest(headers) and "x-object-manifest" not in headers
-
-
-def _has_removed(answer: bytes, count: int) -> bool:
-    """Tell what a bulk delete answers: its status is 200 whatever happened."""
-    try:
-        told = json.loads(answer)
-        return bool(told["Number Deleted"] + told["Number Not Found"] == count)
-    except (ValueError, KeyError, TypeError):
-        return False
 
 
 def _is_what_was_asked(

@@ -195,3 +195,7 @@ class StreamBroken(FSError):
 
 class PoolExhaustedError(FSError, TimeoutError):
     """No connection came free in time. This attempt was not sent."""
+
+
+class AtCapacity(FSError):
+    """A batch found no connection that it could reserve. Nothing was read of its operations."""

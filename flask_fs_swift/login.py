@@ -45,6 +45,8 @@ class Login:
             open_connection or (lambda: SwiftConnection(settings)),
             size=settings.pool_size,
             timeout=settings.pool_timeout,
+            share=settings.bulk_share,
+            ceiling=settings.bulk_ceiling,
             name=settings.credentials.user or without_secrets(settings.credentials.authurl),
             on_event=on_event,
         )

@@ -21,6 +21,7 @@ was given and did not use is left for a collection.
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 from contextlib import closing
@@ -29,7 +30,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .answers import object_info
-from .capabilities import Capabilities
 from .concurrency import new_lock
 from .container import COPIED, put_headers
 from .content import Told
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
     from .call import Caller
+    from .capabilities import Inquiry
     from .config import SwiftSettings
     from .container import Container
     from .content import Content
@@ -66,21 +67,37 @@ _DATE = "%a, %d %b %Y %H:%M:%S GMT"
 class Multipart:
     """The large objects of one container. Lives as long as that."""
 
-    def __init__(self, settings: SwiftSettings, caller: Caller, container: Container) -> None:
+    def __init__(
+        self, settings: SwiftSettings, caller: Caller, container: Container, inquiry: Inquiry
+    ) -> None:
+        self._caller = caller
         self._container = container
+        self._inquiry = inquiry
         self._segments = Segments(settings, caller)
-        self._capabilities = Capabilities(caller)
         self._width = min(settings.segment_concurrency, settings.login.pool_size)
         self.sweeper = Sweeper(container, self._segments, self._width)
+
+    def within(self, caller: Caller, container: Container, width: int) -> Multipart:
+        """Return the same, asked by another caller.
+
+        :param width: the connections that it has.
+        """
+        view = copy.copy(self)
+        view._caller = caller  # noqa: SLF001 - a copy of ours
+        view._container = container  # noqa: SLF001
+        view._segments = self._segments.within(caller)  # noqa: SLF001
+        view._width = min(self._width, width)  # noqa: SLF001
+        view.sweeper = Sweeper(container, view._segments, view._width)  # noqa: SLF001
+        return view
 
     def limit(self) -> int:
         """Return how many segments one manifest lists.
 
         :raises OperationNotSupported: Swift has no static large objects.
         """
-        limits = self._capabilities.limits_of("slo", "files longer than FS_SWIFT_SEGMENT_SIZE")
-        found = limits.get("max_manifest_segments")
-        return found if isinstance(found, int) and found > 1 else MANIFEST_LIMIT
+        capabilities = self._inquiry.ask(self._caller)
+        capabilities.check("slo", "files longer than FS_SWIFT_SEGMENT_SIZE")
+        return max(capabilities.number("slo", "max_manifest_segments", MANIFEST_LIMIT), 2)
 
     def exist(self) -> bool:
         """Tell whether there may be large objects of ours. One request, now and then."""

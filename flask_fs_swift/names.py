@@ -35,6 +35,11 @@ def check_name(name: str) -> str:
     return name
 
 
+def is_name(name: str) -> bool:
+    """Tell whether an object can have this name."""
+    return _fault(name) is None
+
+
 def check_container(name: str) -> str:
     """Return the name of a container unchanged.
 

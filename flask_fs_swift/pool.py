@@ -9,6 +9,11 @@ A *slot* is the right to have a connection, idle or lent. A borrower who finds n
 free waits in line, with a wake-up of its own; a slot that comes free is handed to the
 first in line directly, and passed on if that one has left meanwhile.
 
+A batch of operations takes a share of the free slots when it begins, at once or not at all,
+and borrows others one by one while nobody waits. What all batches have together is never
+more than the *ceiling* allows, unless they reserved it; so a borrower who comes alone finds
+a slot, or waits for one operation.
+
 gevent's sockets work in one thread only, their *home*. A connection whose home is
 another one than its borrower's is closed, and a new one opened in its slot.
 
@@ -17,6 +22,7 @@ State, guarded by ``_lock``:
 ``_idle``     slots whose connections nobody has; the last one in is the first one out.
 ``_lent``     how many slots borrowers have.
 ``_waiting``  who waits, first come first.
+``_batched``  how many of the slots that are lent batches have.
 
 Always true while ``_lock`` is free: ``len(_idle) + _lent <= size``, and nobody waits
 while a slot is free. No I/O happens while it is held, and no greenlet switches.
@@ -32,11 +38,12 @@ After a fork the child starts empty, and neither uses nor closes its parent's so
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .concurrency import (
     Latch,
@@ -46,7 +53,7 @@ from .concurrency import (
     new_wakeup,
     socket_home,
 )
-from .errors import FSError, PoolExhaustedError
+from .errors import AtCapacity, FSError, PoolExhaustedError
 from .events import Event, tell
 
 if TYPE_CHECKING:
@@ -80,9 +87,11 @@ class PoolStats:
     discarded: int
     #: Of those, the ones whose borrower dropped them without giving them back.
     reclaimed: int
+    #: Of the lent slots, those that batches have.
+    batched: int = 0
 
 
-class _Slot:
+class Slot:
     """The right to have a connection, and the connection once it was made.
 
     Lives until its connection is closed, or its process ends.
@@ -125,17 +134,45 @@ def _idle_sockets(http: Any) -> list[Any]:
     return [pools[key] for pools in containers for key in pools.keys()]  # noqa: SIM118
 
 
+class Keeper(Protocol):
+    """Whom a slot comes back to. Finalisers may call it: it waits for nothing."""
+
+    def give_back(self, slot: Slot, /) -> None:
+        """Take back a slot whose connection can be used again."""
+
+    def take_away(self, slot: Slot, /, *, reclaimed: bool) -> None:
+        """Take back a slot after closing its connection.
+
+        :param reclaimed: whether its borrower had dropped it.
+        """
+
+
+class Lender(Protocol):
+    """Who lends connections: a pool, or what a batch has of one."""
+
+    @property
+    def size(self) -> int:
+        """How many it lends at a time, at most."""
+
+    def checkout(self, timeout: float | None = None) -> Checkout:
+        """Borrow a connection.
+
+        :param timeout: seconds to wait for one at most.
+        :raises PoolExhaustedError: none came free in time; Swift was sent nothing.
+        """
+
+
 class Checkout:
     """One connection, and the slot it fills, in the hands of one borrower.
 
     Lasts until ``checkin`` or ``discard``; what is called after that does nothing.
     """
 
-    __slots__ = ("_pool", "_settled", "_slot", "connection")
+    __slots__ = ("_keeper", "_settled", "_slot", "connection")
 
-    def __init__(self, pool: Pool, slot: _Slot, connection: Connection) -> None:
+    def __init__(self, keeper: Keeper, slot: Slot, connection: Connection) -> None:
         self.connection = connection
-        self._pool = pool
+        self._keeper = keeper
         self._slot = slot
         self._settled = False
 
@@ -143,18 +180,18 @@ class Checkout:
         """Give the connection back; its last answer has been read to the end."""
         if not self._settled:
             self._settled = True
-            self._pool._give_back(self._slot)  # noqa: SLF001
+            self._keeper.give_back(self._slot)
 
     def discard(self) -> None:
         """Close the connection and free its slot. Waits for nothing: finalisers may call it."""
         if not self._settled:
             self._settled = True
-            self._pool._take_away(self._slot, reclaimed=False)  # noqa: SLF001
+            self._keeper.take_away(self._slot, reclaimed=False)
 
     def __del__(self) -> None:
         if not self._settled:
             self._settled = True
-            self._pool._take_away(self._slot, reclaimed=True)  # noqa: SLF001
+            self._keeper.take_away(self._slot, reclaimed=True)
 
 
 class _Waiter:
@@ -165,7 +202,7 @@ class _Waiter:
     def __init__(self) -> None:
         self.wakeup: Wakeup = new_wakeup()
         #: What the waiter was handed. Guarded by the pool's lock.
-        self.slot: _Slot | None = None
+        self.slot: Slot | None = None
 
 
 class Pool:
@@ -175,6 +212,8 @@ class Pool:
 
     :param open_connection: makes a connection; it must not touch the network yet.
     :param timeout: seconds to wait for a slot.
+    :param share: of the free slots, what a batch reserves.
+    :param ceiling: of all slots, what batches may have.
     """
 
     def __init__(
@@ -183,12 +222,17 @@ class Pool:
         *,
         size: int = 20,
         timeout: float = 30.0,
+        share: float = 0.1,
+        ceiling: float = 0.8,
         name: str = "",
         on_event: EventHook | None = None,
     ) -> None:
         self.size = size
         self.timeout = timeout
+        #: How many slots batches may have, beyond what they reserved.
+        self.ceiling = max(1, math.floor(_exactly(size * ceiling)))
         self.name = name
+        self._share = share
         self._open_connection = open_connection
         self._on_event = on_event
         self._generation = 0  # Which fork this is; only ever written by after_fork.
@@ -198,17 +242,20 @@ class Pool:
     def _start_empty(self) -> None:
         self._lock = new_lock()
         # Guarded by _lock, all of these; the module says what the first three mean.
-        self._idle: list[_Slot] = []
+        self._idle: list[Slot] = []
         self._lent = 0
         self._waiting: deque[_Waiter] = deque()
+        self._batched = 0
         self._closing: Latch | None = None  # Open once nothing is lent any more.
         self._opened = 0
         self._discarded = 0
         self._reclaimed = 0
-        # These need no lock. The slots that came back; and for each connection that was
-        # thrown away and is not counted yet, whether its borrower had dropped it.
-        self._returned: deque[_Slot] = deque()
+        # These need no lock. The slots that came back; for each connection that was
+        # thrown away and is not counted yet, whether its borrower had dropped it; and the slots
+        # that batches gave back and that are still counted as theirs.
+        self._returned: deque[Slot] = deque()
         self._thrown: deque[bool] = deque()
+        self._unbatched: deque[Slot] = deque()
 
     def checkout(self, timeout: float | None = None) -> Checkout:
         """Borrow a connection, waiting in line for it if need be.
@@ -233,8 +280,15 @@ class Pool:
         if waiter is not None:
             waited, slot = self._wait_in_line(waiter, self._patience(timeout))
         if slot is None:
-            raise FSError("this storage was closed with its application; Swift was sent nothing")
-        return self._lend(slot, home, waited)
+            raise _closed()
+        connection = slot.connection
+        if connection is None or slot.home is not home or self._on_event is not None:
+            try:
+                connection = self.equip(slot, home, waited)
+            except BaseException:
+                self.give_back(slot)
+                raise
+        return Checkout(self, slot, connection)
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
@@ -253,6 +307,78 @@ class Pool:
             raise
         checkout.checkin()
 
+    # For batches.
+
+    def reserve(self, most: int) -> list[Slot]:
+        """Take a share of the free slots, rounded up, for a batch: all at once, without waiting.
+
+        :param most: how many it can use.
+        :raises AtCapacity: none is free.
+        """
+        home = socket_home()
+        self._settle()
+        with self._lock:
+            is_closed = self._closing is not None
+            free = 0 if is_closed else self.size - self._lent
+            share = math.ceil(_exactly(free * self._share))
+            slots = [self._choose(home) for _ in range(min(share, most, self.ceiling))]
+            self._lent += len(slots)
+            self._batched += len(slots)
+        self._settle()
+        if is_closed:
+            raise _closed()
+        if not slots:
+            raise AtCapacity(f"no connection is free that a batch could reserve: {self!r}")
+        return slots
+
+    def borrow(self) -> Slot | None:
+        """Take one slot for a batch, if one stands idle and the ceiling allows it."""
+        home = socket_home()
+        slot = None
+        with self._lock:
+            # Where one is free, nobody waits.
+            is_free = self._closing is None and self._lent < self.size
+            if is_free and self._count_batched() < self.ceiling:
+                slot = self._choose(home)
+                self._lent += 1
+                self._batched += 1
+        self._settle()
+        return slot
+
+    def is_wanted(self) -> bool:
+        """Tell whether somebody waits for a slot, or the pool for all of them."""
+        return bool(self._waiting) or self._closing is not None
+
+    def equip(self, slot: Slot, home: object, waited: float = 0.0) -> Connection:
+        """Put a connection into a slot that is the caller's, if it has none that can be used.
+
+        :raises FSError: the pool was closed.
+        """
+        if self._closing is not None:
+            raise _closed()
+        if slot.home is not home:
+            self._rehome(slot, home)
+        if slot.connection is None:
+            slot.connection = self._open_connection()
+            with self._lock:
+                self._opened += 1
+            self._settle()
+        if self._on_event is not None:
+            self._tell("ok", waited)
+        return slot.connection
+
+    def close_in(self, slot: Slot, *, reclaimed: bool) -> None:
+        """Close the connection in a slot that stays lent. Finalisers may call it."""
+        if slot.generation == self._generation:
+            slot.close()
+            self._thrown.append(reclaimed)
+
+    def unbatch(self, slot: Slot) -> None:
+        """Take back a slot that a batch had. Finalisers may call it."""
+        if slot.generation == self._generation:
+            self._unbatched.append(slot)
+        self.give_back(slot)
+
     def stats(self) -> PoolStats:
         """Return the state and the counts of this moment."""
         with self._lock:
@@ -265,6 +391,7 @@ class Pool:
                 opened=self._opened,
                 discarded=self._discarded,
                 reclaimed=self._reclaimed,
+                batched=self._count_batched(),
             )
         self._settle()
         return stats
@@ -303,19 +430,19 @@ class Pool:
 
     # Taking.
 
-    def _choose(self, home: object) -> _Slot:
+    def _choose(self, home: object) -> Slot:
         """Choose a slot, under the lock, when one is free: best one that can be used as it is."""
         for index in reversed(range(len(self._idle))):
             if self._idle[index].home is home:
                 return self._idle.pop(index)
         if len(self._idle) + self._lent < self.size:
-            return _Slot(self._generation, home)
+            return Slot(self._generation, home)
         return self._idle.pop(0)
 
     def _patience(self, timeout: float | None) -> float:
         return self.timeout if timeout is None else min(timeout, self.timeout)
 
-    def _wait_in_line(self, waiter: _Waiter, patience: float) -> tuple[float, _Slot | None]:
+    def _wait_in_line(self, waiter: _Waiter, patience: float) -> tuple[float, Slot | None]:
         """Return the seconds waited and the slot got; None where the pool was closed."""
         began = time.monotonic()
         try:
@@ -323,7 +450,7 @@ class Pool:
         except BaseException:
             slot = self._leave_line(waiter)
             if slot is not None:
-                self._give_back(slot)
+                self.give_back(slot)
             raise
         slot = self._leave_line(waiter)
         waited = time.monotonic() - began
@@ -335,7 +462,7 @@ class Pool:
             )
         return waited, slot
 
-    def _leave_line(self, waiter: _Waiter) -> _Slot | None:
+    def _leave_line(self, waiter: _Waiter) -> Slot | None:
         """Take a waiter out of the line; return the slot that it was handed before that."""
         with self._lock:
             if waiter.slot is None and waiter in self._waiting:
@@ -343,24 +470,7 @@ class Pool:
         self._settle()
         return waiter.slot
 
-    def _lend(self, slot: _Slot, home: object, waited: float) -> Checkout:
-        """Put a connection into a slot that is ours, if it has none that we can use."""
-        try:
-            if slot.home is not home:
-                self._rehome(slot, home)
-            if slot.connection is None:
-                slot.connection = self._open_connection()
-                with self._lock:
-                    self._opened += 1
-                self._settle()
-            if self._on_event is not None:
-                self._tell("ok", waited)
-        except BaseException:
-            self._give_back(slot)
-            raise
-        return Checkout(self, slot, slot.connection)
-
-    def _rehome(self, slot: _Slot, home: object) -> None:
+    def _rehome(self, slot: Slot, home: object) -> None:
         if slot.connection is not None:
             slot.close()
             self._thrown.append(False)
@@ -368,14 +478,13 @@ class Pool:
 
     # Giving back. All of it may run in a finaliser.
 
-    def _take_away(self, slot: _Slot, *, reclaimed: bool) -> None:
+    def take_away(self, slot: Slot, *, reclaimed: bool) -> None:
         """Close a connection, then free its slot: never more sockets than slots."""
-        if slot.generation == self._generation:
-            slot.close()
-            self._thrown.append(reclaimed)
-        self._give_back(slot)
+        self.close_in(slot, reclaimed=reclaimed)
+        self.give_back(slot)
 
-    def _give_back(self, slot: _Slot) -> None:
+    def give_back(self, slot: Slot) -> None:
+        """Free a slot, for the first in line."""
         if slot.generation != self._generation:
             _inherited.append(slot)
             return
@@ -420,6 +529,22 @@ class Pool:
             self._discarded += 1
             self._reclaimed += self._thrown.popleft()
 
+    def _count_batched(self) -> int:
+        """Count, under the lock, the slots that batches have."""
+        while self._unbatched:
+            self._unbatched.popleft()
+            self._batched -= 1
+        return self._batched
+
     def _tell(self, outcome: str, waited: float) -> None:
         if self._on_event is not None:
             tell(self._on_event, Event("checkout", self.name, 0, waited, outcome))
+
+
+def _exactly(number: float) -> float:
+    """Take away what floating point has added: a tenth of 70 is 7, and no more."""
+    return round(number, 9)
+
+
+def _closed() -> FSError:
+    return FSError("this storage was closed with its application; Swift was sent nothing")

@@ -14,6 +14,7 @@ All of them say in their content type whose they are, so that a listing is enoug
 from __future__ import annotations
 
 import base64
+import copy
 import hashlib
 import json
 import re
@@ -129,6 +130,13 @@ class Segments:
         self.objects = Container(strict, caller)
         self._caller = caller
         self._settings = strict
+
+    def within(self, caller: Caller) -> Segments:
+        """Return the same, asked by another caller."""
+        view = copy.copy(self)
+        view.objects = self.objects.within(caller)
+        view._caller = caller  # noqa: SLF001 - a copy of ours
+        return view
 
     def may_exist(self) -> bool:
         """Tell whether there may be segments, as far as is known without asking."""

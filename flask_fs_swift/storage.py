@@ -9,9 +9,10 @@ from __future__ import annotations
 import copy
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, TypedDict, TypeVar, overload
 from urllib.parse import quote, urljoin
@@ -19,7 +20,8 @@ from urllib.parse import quote, urljoin
 from flask import current_app, has_request_context, redirect, request
 from werkzeug.exceptions import NotFound
 
-from .backend import Reachable
+from .backend import BulkDeleting, Pooled, Reachable
+from .batch import Outcomes
 from .conditions import NO_CONDITIONS, of_version
 from .errors import (
     ConfigError,
@@ -36,6 +38,7 @@ from .metadata import check_header
 from .names import check_name
 from .newfile import new_file
 from .objects import Properties, UploadInfo
+from .operations import Copy, Delete
 from .presets import DEFAULTS, Extensions, is_allowed, normalised
 from .ranges import ByteRange, byte_range, cut, merged
 from .seekable import BinaryReader, ObjectFile, TextReader
@@ -54,10 +57,11 @@ from .streams import CHUNK_SIZE, ObjectStream
 from .swift import in_seconds
 from .upload import Upload
 from .uploads import guess_type, uploaded_name, uploaded_type
+from .window import OpenRoom, Window
 from .writer import BinaryWriter, TextWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from typing import TypeAlias
 
     from flask import Flask
@@ -72,6 +76,8 @@ if TYPE_CHECKING:
     from .events import EventHook, Progress
     from .intake import RawContent
     from .objects import FormFiles, FormUpload, Marker, ObjectInfo, Orphan
+    from .operations import Operation
+    from .window import PoolSeat
 
     Folder: TypeAlias = "str | Callable[[], str] | None"
     #: Tells whether a file may be served to the current request; may abort instead.
@@ -262,21 +268,38 @@ class Storage:
     def delete_prefix(self, prefix: str) -> int:
         """Remove everything in a folder and below; return how many files that was.
 
+        They are removed in batches, as :meth:`many` does it.
+
         :param prefix: with its final slash, so that ``a/b/`` never takes ``a/b2``.
         :raises ValueError: it does not end with a slash.
         :raises InvalidName: another program gave a file a name that is not possible here;
             all others were removed.
+        :raises AtCapacity: no connection was free; some may have been removed.
+        :raises FSError: one could not be removed; the others that had been begun were.
         """
-        if not prefix.endswith("/"):
-            raise ValueError(f"a folder ends with a slash: {prefix + '/'!r}, not {prefix!r}")
+        _check_folder(prefix)
+        return self._all(map(Delete, self.list_files(prefix)))
+
+    def _all(self, operations: Iterator[Operation]) -> int:
+        """Do everything; return how much that was.
+
+        It is pulled a thousand at a time, so that what it asks for itself needs no connection
+        while a batch has them.
+
+        :raises InvalidName: for some of them, after all others were done.
+        :raises BaseException: what the first one raised, for any other reason.
+        """
         count = 0
         refused: InvalidName | None = None
-        for name in self.list_files(prefix):
-            try:
-                self.delete(name)
-                count += 1
-            except InvalidName as error:
-                refused = error
+        while some := list(islice(operations, 1000)):
+            with self.many(some) as outcomes:
+                for outcome in outcomes:
+                    if isinstance(outcome.error, InvalidName):
+                        refused = outcome.error
+                    elif outcome.error is not None:
+                        raise outcome.error
+                    else:
+                        count += 1
         if refused is not None:
             raise refused
         return count
@@ -304,6 +327,26 @@ class Storage:
         if filename != target:
             self.delete(filename)
 
+    def copy_prefix(self, prefix: str, target: str, overwrite: bool | None = None) -> int:
+        """Copy everything in a folder and below to another one; return how many files that was.
+
+        They are copied in batches, as :meth:`many` does it.
+
+        :param prefix: with its final slash, like ``target``. Neither is inside the other.
+        :raises ValueError: a final slash is missing, or one folder is inside the other.
+        :raises FileExists: a target exists. As with any other error, some were copied.
+        :raises InvalidName: a name would be too long; all others were copied.
+        :raises AtCapacity: no connection was free; some may have been copied.
+        """
+        _check_folder(prefix)
+        _check_folder(target)
+        if prefix.startswith(target) or target.startswith(prefix):
+            raise ValueError(f"one of {prefix!r} and {target!r} is inside the other")
+        return self._all(
+            Copy(name, target + name.removeprefix(prefix), overwrite)
+            for name in self.list_files(prefix)
+        )
+
     def set_metadata(self, filename: str, metadata: Mapping[str, str | None]) -> None:
         """Set some of a file's user metadata without rewriting it; None removes a key.
 
@@ -314,6 +357,41 @@ class Storage:
         mount = self._mount()
         with self._watched(mount, "set_metadata"):
             mount.backend.update_metadata(filename, metadata)
+
+    # Many at once.
+
+    def many(self, operations: Iterable[Operation], concurrency: int | None = None) -> Outcomes:
+        """Do many things at once: return an iterator over their outcomes, one for each.
+
+        They come in the order in which they end. Operations on one name of which one changes
+        the file keep theirs. An operation that fails is an outcome with an error.
+
+        A share of the free connections is reserved at once (``BULK_SHARE``), others are borrowed
+        while they stand idle (``BULK_CEILING``). The input is pulled as outcomes are asked for.
+        Closing or dropping the iterator ends the pulling; what has begun runs to its end.
+
+        :param operations: ``Put``, ``Get``, ``Head``, ``Delete`` and ``Copy``, without end if
+            need be.
+        :param concurrency: operations at a time; 1: in the order of the input. By default as
+            many as there may be.
+        :raises ValueError: ``concurrency`` is below 1.
+        :raises AtCapacity: no connection is free; nothing was pulled.
+        """
+        if concurrency is not None and concurrency < 1:
+            raise ValueError(f"at least 1 operation runs at a time, not {concurrency}")
+        mount = self._mount()
+        backend = mount.backend
+        collects = isinstance(backend, BulkDeleting)
+        if not isinstance(backend, Pooled):
+            files = _BatchStorage(self, mount)
+            room = OpenRoom(concurrency)
+            return Outcomes(operations, room, lambda _: files, collects=collects)
+
+        def files_at(seat: PoolSeat) -> _BatchStorage:
+            return _BatchStorage(self, replace(mount, backend=backend.within(seat)))
+
+        window = Window(backend.pool, concurrency)
+        return Outcomes(operations, window, files_at, collects=collects)
 
     # Reading.
 
@@ -788,8 +866,8 @@ class Storage:
         :raises AuthFailed: Swift's address was not known yet, and could not be asked.
         """
         check_name(filename)
-        if prefix and not filename.endswith("/"):
-            raise ValueError(f"a folder ends with a slash: {filename + '/'!r}, not {filename!r}")
+        if prefix:
+            _check_folder(filename)
         if filename_for_browser is not None:
             check_name(filename_for_browser)
         checked = check_method(method), check_ip_range(ip_range), check_lifetime(expires_in)
@@ -981,6 +1059,29 @@ def _properties(
         content_disposition=content_disposition
         and check_header("content_disposition", content_disposition),
     )
+
+
+class _BatchStorage(Storage):
+    """A storage as a worker of a batch uses it. Lives as long as the worker."""
+
+    def __init__(self, storage: Storage, mount: Mount) -> None:
+        vars(self).update(vars(storage), _bound=mount)
+
+    def delete_run(self, names: Sequence[str]) -> Collection[str]:
+        """Remove many files; return those that have to be removed one by one.
+
+        :raises OperationNotSupported: that goes for all, now and later.
+        """
+        mount = self._mount()
+        if not isinstance(mount.backend, BulkDeleting):
+            raise OperationNotSupported(f"{self.name!r} removes one file at a time")
+        with self._watched(mount, "delete_many"):
+            return mount.backend.delete_many(names)
+
+
+def _check_folder(prefix: str) -> None:
+    if not prefix.endswith("/"):
+        raise ValueError(f"a folder ends with a slash: {prefix + '/'!r}, not {prefix!r}")
 
 
 def _folder(folder: Folder) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import secrets
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from .answers import listed_info, listed_names
+from .bulk import Bulk
 from .call import Caller
+from .capabilities import Inquiry
 from .conditions import NO_CONDITIONS
 from .container import Container
 from .content import Told
@@ -25,7 +28,7 @@ from .errors import (
 from .intake import Parts
 from .login import Login
 from .multipart import Multipart
-from .names import check_name, check_prefix
+from .names import check_name, check_prefix, is_name
 from .objects import FormUpload
 from .ranges import WHOLE
 from .signing import Grant, signed_form, signed_url
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
     from .content import Content
     from .events import Progress
     from .objects import ObjectInfo, Properties
-    from .pool import Pool
+    from .pool import Lender, Pool
     from .ranges import ByteRange
     from .streams import ObjectStream
 
@@ -60,15 +63,24 @@ class SwiftBackend:
     def __init__(self, settings: SwiftSettings, login: Login | None = None) -> None:
         self._settings = settings
         self._login = login or Login(settings.login, settings.retrying)
-        caller = Caller(settings, self._login)
-        self._container = Container(settings, caller)
+        self._caller = Caller(settings, self._login)
+        self._container = Container(settings, self._caller)
+        self._inquiry = Inquiry()
         #: Its large objects, and the uploads that become some.
-        self.multipart = Multipart(settings, caller, self._container)
+        self.multipart = Multipart(settings, self._caller, self._container, self._inquiry)
 
     @property
     def pool(self) -> Pool:
         """The connections, shared with every storage that has the same login."""
         return self._login.pool
+
+    def within(self, lender: Lender) -> SwiftBackend:
+        """Return the same objects, over connections that come from elsewhere."""
+        view = copy.copy(self)
+        view._caller = Caller(self._settings, self._login, lender)  # noqa: SLF001 - a copy of ours
+        view._container = self._container.within(view._caller)  # noqa: SLF001
+        view.multipart = self.multipart.within(view._caller, view._container, lender.size)  # noqa: SLF001
+        return view
 
     def head(self, name: str) -> ObjectInfo:
         """Describe an object. One request."""
@@ -123,6 +135,22 @@ class SwiftBackend:
             self.multipart.sweeper.sweep(name)
         except FSError:
             logger.warning("segments of %r may be left for a collection", name, exc_info=True)
+
+    def delete_many(self, names: Collection[str]) -> set[str]:
+        """Remove objects; return those that are to be removed one by one.
+
+        Two requests for each thousand, and sometimes a few more: a listing, which says what
+        has segments, and the removal. One more first, once: what Swift can do.
+        """
+        possible = [name for name in names if is_name(name)]
+        try:
+            capabilities = self._inquiry.ask(self._caller)
+        except FSError as error:
+            raise OperationNotSupported(
+                "Swift does not say whether it has a bulk delete"
+            ) from error
+        left = Bulk(self._container, self._caller).delete(possible, capabilities)
+        return left | set(names).difference(possible)
 
     def copy(self, source: str, target: str, *, overwrite: bool) -> None:
         """Copy an object inside Swift. One request; one more first, not to overwrite.
@@ -204,7 +232,7 @@ class SwiftBackend:
 
     def discard(self, names: Collection[str]) -> None:
         """Remove objects whose names other verbs refuse. One request."""
-        self._container.discard(names)
+        Bulk(self._container, self._caller).discard(names)
 
     def set_temporary_url_key(self, key: str, second: str | None) -> None:
         """Have signatures with these keys accepted. Two requests: the POST, and a look.

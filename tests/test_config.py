@@ -10,6 +10,7 @@ from flask import Flask
 
 from flask_fs_swift import FS, ConfigError, Storage
 from flask_fs_swift.config import StorageSettings, SwiftSettings, read_settings
+from flask_fs_swift.login import Login
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -168,3 +169,36 @@ def test_cacert_is_a_file(tmp_path: Path) -> None:
     bundle = tmp_path / "ca.pem"
     bundle.touch()
     assert swift(FS_SWIFT_CACERT=str(bundle)).login.credentials.cacert == str(bundle)
+
+
+@pytest.mark.parametrize("key", ["BULK_SHARE", "BULK_CEILING"])
+@pytest.mark.parametrize("value", [0, -0.1, 1.01, 2, "0.5", True, float("nan"), [], "x"])
+def test_what_batches_may_have_is_a_fraction(key: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=rf"FS_SWIFT_{key} must be a number above 0 and up to 1"):
+        swift(**{f"FS_SWIFT_{key}": value})
+
+
+@pytest.mark.parametrize(("share", "ceiling"), [(0.1, 0.8), (1, 1), (0.5, 0.5), (0.001, 1.0)])
+def test_what_batches_may_have_is_read(share: float, ceiling: float) -> None:
+    login = swift(FS_SWIFT_BULK_SHARE=share, FS_SWIFT_BULK_CEILING=ceiling).login
+    assert (login.bulk_share, login.bulk_ceiling) == (share, ceiling)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"FS_SWIFT_BULK_SHARE": 0.9},
+        {"FS_SWIFT_BULK_CEILING": 0.05},
+        {"FS_SWIFT_BULK_SHARE": 0.5, "FS_SWIFT_BULK_CEILING": 0.49},
+    ],
+)
+def test_a_ceiling_below_the_share_is_refused(config: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="BULK_CEILING must be no less than FS_SWIFT_BULK_SHARE"):
+        swift(**config)
+
+
+def test_a_login_gives_its_pool_what_batches_may_have() -> None:
+    settings = swift(FS_SWIFT_BULK_SHARE=0.5, FS_SWIFT_BULK_CEILING=0.6, FS_SWIFT_POOL_SIZE=10)
+    pool = Login(settings.login, settings.retrying).pool
+    assert pool.ceiling == 6
+    assert len(pool.reserve(10)) == 5

@@ -211,6 +211,8 @@ def true_defaults() -> dict[str, object]:
         "INSECURE": login.credentials.insecure,
         "POOL_SIZE": login.pool_size,
         "POOL_TIMEOUT": login.pool_timeout,
+        "BULK_SHARE": login.bulk_share,
+        "BULK_CEILING": login.bulk_ceiling,
         "CERT": login.credentials.cert,
         "CERT_KEY": login.credentials.cert_key,
         "PROXY": login.credentials.proxy,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
@@ -102,6 +104,11 @@ class Visitor:
         form = self.open(f"/?folder={folder}").forms[0]
         fields = {"folder": form["folder"], **ticked}
         return self._send(form["action"], fields, [("files", file) for file in files])
+
+    def bring(self, archive: bytes, folder: str = "", **ticked: str) -> Page:
+        form = next(form for form in self.open("/").forms if "archive" in form)
+        fields = {"folder": folder, **ticked}
+        return self._send(form["action"], fields, [("archive", ("a.zip", archive))])
 
     def delete(self, page: Page, name: str) -> Page:
         form = next(form for form in page.forms if form.get("name") == name)
@@ -328,6 +335,64 @@ def test_a_swift_that_is_down_is_said_to_be(visitor: Visitor, swift_faults: Faul
     page = visitor.upload(("b.txt", b"x"), folder="down")
     assert page.status == 503
     assert "It may have been stored all the same." in page.text
+
+
+def zipped(contents: dict[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("folder/", b"")
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def test_an_archive_of_a_thousand_files_is_imported(example_in_memory: Flask) -> None:
+    contents = {f"folder/{number:04}.txt": b"%d" % number for number in range(1000)}
+    with example_in_memory.test_client() as client:
+        files: Any = {"archive": (io.BytesIO(zipped(contents)), "a.zip"), "folder": "zip"}
+        answer = client.post("/import", data=files)
+        assert answer.status_code == 200
+        assert "1000 of 1000 files were stored" in answer.text
+        assert answer.text.count("<td>stored</td>") == 1000
+        assert client.get("/files/zip/folder/0417.txt").data == b"417"
+    stored = Storage("files").bound(example_in_memory)
+    assert list(stored.list_files()) == [f"zip/{name}" for name in sorted(contents)]
+
+
+def test_an_archive_is_imported_and_each_result_is_shown(visitor: Visitor, stored: Storage) -> None:
+    stored.write("zip/kept.txt", b"old")
+    contents = {
+        "a b.txt": b"a",
+        "deep/er/b.bin": os.urandom(200_000),
+        "../escape.txt": b"x",
+        "kept.txt": b"new",
+        "報告.txt": b"c",
+        "broken.txt": b"this will be changed",
+    }
+    archive = bytearray(zipped(contents))
+    # The packed bytes of a file follow its name, where that stands first.
+    place = archive.index(b"broken.txt") + len(b"broken.txt")
+    archive[place] ^= 0xFF
+    page = visitor.bring(bytes(archive), "zip")
+    assert page.status == 200
+    assert "3 of 6 files were stored" in page.text
+    assert "“zip/kept.txt” exists already" in page.text
+    assert "is no name that a file can have" in page.text
+    assert "could not be read" in page.text
+    assert {"a b.txt", "deep/er/b.bin", "報告.txt"} <= page.links.keys()
+    assert visitor.get(page.links["deep/er/b.bin"]).content == contents["deep/er/b.bin"]
+    assert sorted(stored.list_files("zip/")) == sorted(
+        ["zip/a b.txt", "zip/deep/er/b.bin", "zip/kept.txt", "zip/報告.txt"]
+    )
+    assert stored.read("zip/kept.txt") == b"old"
+    visitor.bring(bytes(archive), "zip", replace="on")
+    assert stored.read("zip/kept.txt") == b"new"
+
+
+def test_what_is_no_archive_is_said_to_be_none(visitor: Visitor) -> None:
+    page = visitor.bring(b"nonsense")
+    assert page.status == 400
+    assert "This is no zip archive." in page.text
 
 
 def test_only_what_cannot_run_is_shown(visitor: Visitor, stored: Storage) -> None:

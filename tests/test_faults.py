@@ -697,7 +697,7 @@ def listed(files: Storage) -> Storage:
         files.write(f"{number}.txt", b"")
     backend = files._mount().backend
     assert isinstance(backend, SwiftBackend)
-    backend._container._page = 3
+    backend._container._known.page = 3
     return files
 
 

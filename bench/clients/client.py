@@ -135,6 +135,14 @@ class Client:
         """List a container by names, where the client has a call for that."""
         return self.list_all(container)
 
+    def write_many(self, names: list[str], data: bytes, width: int) -> None:
+        """Store the same bytes under many names, so many at a time."""
+        raise Cannot("has no call for many")
+
+    def delete_many(self, container: str, names: list[str]) -> None:
+        """Remove many objects of a container."""
+        raise Cannot("has no call for many")
+
     def borrow(self) -> None:
         """Take a connection from the pool and give it back."""
         raise Cannot("has no pool")

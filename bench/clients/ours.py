@@ -8,14 +8,14 @@ from typing import IO, TYPE_CHECKING
 
 from flask import Flask
 
-from flask_fs_swift import ALL, FS, Storage, config
+from flask_fs_swift import ALL, FS, Delete, Put, Storage, config
 
 from .client import MIB, Cannot, Client, Setup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from flask_fs_swift import Pool, SwiftBackend
+    from flask_fs_swift import Outcome, Pool, SwiftBackend
 
 #: The setting that chooses a transport, where the package has one.
 TRANSPORT = "TRANSPORT"
@@ -99,6 +99,21 @@ class Ours(Client):
         if self.setup.uses and self.setup.uses not in sys.modules:
             raise Cannot(f"does not use {self.setup.uses} where it is installed")
         return found
+
+    def write_many(self, names: list[str], data: bytes, width: int) -> None:
+        operations = (Put(name, data, content_type="text/plain") for name in names)
+        self._done(self.files.many(operations, width), len(names))
+
+    def delete_many(self, container: str, names: list[str]) -> None:
+        self._done(self._storage(container).many(map(Delete, names)), len(names))
+
+    def _done(self, outcomes: Iterator[Outcome], count: int) -> None:
+        for outcome in outcomes:
+            count -= 1
+            if outcome.error is not None:
+                raise outcome.error
+        if count:
+            raise OSError(f"{count} outcomes are missing")
 
     def borrow(self) -> None:
         self._pool.checkout().checkin()

@@ -24,6 +24,8 @@ class Service(Client):
         if setup.cacert:
             options["os_cacert"] = setup.cacert
         self.service = SwiftService(options)
+        self._options = options
+        self._services: dict[int, SwiftService] = {}
 
     def _done(self, results: Iterable[dict[str, Any]]) -> None:
         for result in results:
@@ -58,6 +60,19 @@ class Service(Client):
 
     def list_all(self, container: str) -> int:
         return sum(len(page["listing"]) for page in self.service.list(container))
+
+    def write_many(self, names: list[str], data: bytes, width: int) -> None:
+        sources = [SwiftUploadObject(io.BytesIO(data), object_name=name) for name in names]
+        self._done(self._wide(width).upload(CONTAINER, sources))
+
+    def delete_many(self, container: str, names: list[str]) -> None:
+        self._done(self.service.delete(container, names))
+
+    def _wide(self, width: int) -> SwiftService:
+        if width not in self._services:
+            options = {**self._options, "object_uu_threads": width}
+            self._services[width] = SwiftService(options)
+        return self._services[width]
 
     def borrow(self) -> None:
         raise Cannot("its pool is of threads")

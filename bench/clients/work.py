@@ -124,6 +124,18 @@ def borrow(client: Client, count: int) -> Figures:
     return timed(client.borrow, count)
 
 
+def write_many(client: Client, count: int, width: int) -> Figures:
+    """Write so many small files in one call."""
+    names = [f"new-{number}.bin" for number in range(count)]
+    return {**timed(lambda: client.write_many(names, BLOCK, width)), "count": count, "width": width}
+
+
+def delete_many(client: Client, count: int) -> Figures:
+    """Remove so many listed objects in one call."""
+    names = [f"photos/2026/01/{number:07}-image.jpeg" for number in range(count)]
+    return {**timed(lambda: client.delete_many(f"c{count}", names)), "count": count}
+
+
 def together(client: Client, count: int, crew: int, kind: str) -> Figures:
     """Write and read in turn, by so many threads or greenlets at once."""
     while len(_crew) < crew:

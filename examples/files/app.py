@@ -1,4 +1,4 @@
-"""A page to upload, list, play, download and delete files, which are kept in OpenStack Swift.
+"""A page to upload, import, list, play, download and delete files, kept in OpenStack Swift.
 
 Without settings it runs a Swift of its own and keeps the files below ``instance/``. For
 another Swift, set the environment: Flask reads the setting ``FS_SWIFT_AUTHURL`` from the
@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 from urllib.parse import urlsplit
+from zipfile import BadZipFile, ZipFile
 
 from flask import Flask, abort, redirect, render_template, request, url_for
 from werkzeug.exceptions import NotFound
@@ -22,6 +23,7 @@ from werkzeug.routing import PathConverter
 from flask_fs_swift import (
     ALL,
     FS,
+    AtCapacity,
     AuthFailed,
     FileExists,
     FileNotFound,
@@ -29,13 +31,16 @@ from flask_fs_swift import (
     FSError,
     InvalidName,
     PoolExhaustedError,
+    Put,
     QuotaExceeded,
     Storage,
     SwiftUnavailable,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
+    from zipfile import ZipInfo
 
     from flask import Response
     from werkzeug.wrappers import Response as AnyResponse
@@ -52,6 +57,7 @@ PROBLEMS: list[tuple[type[FSError], HTTPStatus, str]] = [
     (SwiftUnavailable, HTTPStatus.SERVICE_UNAVAILABLE, "could not be reached. Try again later."),
     (AuthFailed, HTTPStatus.SERVICE_UNAVAILABLE, "could not be reached: Swift lets nobody in."),
     (PoolExhaustedError, HTTPStatus.SERVICE_UNAVAILABLE, "has to wait: too much is going on."),
+    (AtCapacity, HTTPStatus.SERVICE_UNAVAILABLE, "has to wait: too much is going on."),
     (FSError, HTTPStatus.BAD_GATEWAY, "could not be handled: Swift refused."),
 ]
 
@@ -103,6 +109,53 @@ def upload() -> AnyResponse | tuple[str, HTTPStatus]:
     if failed:
         return page(folder, problems=[explained(error) for error in failed]), status_of(failed[0])
     return redirect(url_for("index", folder=folder or None), HTTPStatus.SEE_OTHER)
+
+
+@app.post("/import")
+def import_archive() -> str | tuple[str, HTTPStatus]:
+    """Store the files of a zip archive, many at once, and tell of each what became of it."""
+    folder = request.form.get("folder", "").strip("/")
+    folder = folder and f"{folder}/"
+    # It can seek: small ones are in memory, large ones on the disk.
+    uploaded = cast("IO[bytes]", request.files["archive"])
+    try:
+        with ZipFile(uploaded) as archive:
+            names = [info.filename for info in members(archive)]
+            operations = (
+                Put(folder + info.filename, unpacked(archive, info), "replace" in request.form)
+                for info in members(archive)
+            )
+            outcomes = list(files.many(operations))
+    except BadZipFile:
+        return page(folder, problems=["This is no zip archive."]), HTTPStatus.BAD_REQUEST
+    # They come as they end.
+    errors = {outcome.index: outcome.error for outcome in outcomes}
+    results = [(name, result_of(errors[index])) for index, name in enumerate(names)]
+    stored = sum(error is None for error in errors.values())
+    return render_template("page.html", folder=folder, results=results, stored=stored)
+
+
+def members(archive: ZipFile) -> Iterator[ZipInfo]:
+    """Yield what is no folder."""
+    return (info for info in archive.infolist() if not info.is_dir())
+
+
+def unpacked(archive: ZipFile, info: ZipInfo) -> Iterator[bytes]:
+    """Yield the content of a file, which is not opened before it is stored.
+
+    Where it is broken, or has a password, this raises in the middle of storing it: so
+    that is its own outcome, and nothing of it is stored.
+    """
+    with archive.open(info) as file:
+        while block := file.read(64 * 1024):
+            yield block
+
+
+def result_of(error: BaseException | None) -> str:
+    """Say what became of a file of an archive; nothing, if it was stored."""
+    if error is None:
+        return ""
+    return explained(error) if isinstance(error, FSError) else f"It could not be read: {error}"
 
 
 @app.get("/files/<name:name>")

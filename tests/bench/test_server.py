@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import socket
+import time
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING
 
@@ -209,3 +210,32 @@ def test_it_ends_with_its_with_block(tmp_path: Path) -> None:
         port = server.port
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=10)
+
+
+@pytest.mark.parametrize("count", [1, 2, 10_000])
+def test_a_bulk_delete_counts_its_lines(connection: HTTPConnection, count: int) -> None:
+    body = "\n".join(f"files/{number:05}" for number in range(count)).encode()
+    for _ in range(2):
+        status, _, answer = ask(connection, "POST", "/v1/AUTH_test?bulk-delete", body)
+        told = json.loads(answer)
+        assert (status, told["Number Deleted"], told["Errors"]) == (200, count, [])
+    assert "bulk_delete" in json.loads(ask(connection, "GET", "/info")[2])
+
+
+def test_answers_to_requests_of_objects_come_late_where_that_is_asked_for(tmp_path: Path) -> None:
+    with FastServer(tmp_path, delay=50) as server:
+        connections = [HTTPConnection("127.0.0.1", server.port, timeout=10) for _ in range(20)]
+        for method, path, late in (
+            ("PUT", FILES + "a", 1),
+            ("GET", FILES + "s10", 1),
+            ("GET", "/info", 0),
+        ):
+            began = time.monotonic()
+            for each in connections:
+                each.request(method, path, b"x" if method == "PUT" else None, {"X-Auth-Token": "a"})
+            for each in connections:
+                assert each.getresponse().read() is not None
+            took = time.monotonic() - began
+            assert 0.05 * late <= took < 0.5, "they wait at the same time"
+        for each in connections:
+            each.close()

@@ -111,6 +111,36 @@ def test_visitors_who_stall_are_given_up_by_the_kernel(run: Run, situation: str)
 
 
 @in_every_situation
+def test_every_operation_of_a_batch_ends_and_others_run(run: Run, situation: str) -> None:
+    run(situation, "batches", "every_operation_ends_and_others_run")
+
+
+@in_every_situation
+def test_operations_of_a_batch_run_in_what_the_situation_has(run: Run, situation: str) -> None:
+    run(situation, "batches", "operations_run_in_what_the_situation_has")
+
+
+@in_every_situation
+def test_a_batch_that_is_left_runs_to_its_end(run: Run, situation: str) -> None:
+    run(situation, "batches", "what_is_closed_or_dropped_runs_to_its_end")
+
+
+@in_every_situation
+def test_a_batch_outlives_errors_and_renewals(run: Run, situation: str) -> None:
+    run(situation, "batches", "errors_and_renewals_in_the_middle_lose_nothing")
+
+
+@in_every_situation
+def test_a_fork_in_the_middle_of_a_batch_harms_neither(run: Run, situation: str) -> None:
+    run(situation, "batches", "a_fork_in_the_middle_harms_neither")
+
+
+@in_every_situation
+def test_a_program_that_ends_in_the_middle_of_a_batch_ends(run: Run, situation: str) -> None:
+    run(situation, "batches", "a_program_that_ends_in_the_middle_ends")
+
+
+@in_every_situation
 def test_an_error_that_is_kept_keeps_no_socket(run: Run, situation: str) -> None:
     run(situation, "load", "an_error_that_is_kept_keeps_no_socket")
 

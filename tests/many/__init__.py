@@ -1,0 +1,1 @@
+"""Batches: what they promise, what they cost the others, and how they fail."""
