@@ -38,6 +38,7 @@ NAMES = [f"{number:03}" for number in range(30)]
 def filled(swift_files: Storage, swift_faults: Faults) -> Storage:
     """A storage with thirty files; what it asked for until now is forgotten."""
     assert all(not o.error for o in swift_files.many(Put(name, name) for name in NAMES))
+    swift_files.delete("absent")  # So it is known that there are no large objects.
     swift_faults.forget()
     return swift_files
 
