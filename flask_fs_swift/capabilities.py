@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .call import Call
 from .connection import loads
-from .errors import OperationNotSupported, SwiftError
+from .errors import OperationNotSupported, SwiftError, SwiftUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +48,8 @@ class Capabilities:
         try:
             told = self._caller.run(call, _info)
         except SwiftError as error:
-            if error.http_status is None or not 400 <= error.http_status < 500:
+            status = error.http_status
+            if isinstance(error, SwiftUnavailable) or status is None or not 400 <= status < 500:
                 raise
             return {}  # Its operator does not publish them.
         return told if isinstance(told, dict) else {}

@@ -95,7 +95,7 @@ class SwiftBackend:
     ) -> ObjectInfo:
         """Store an object. One request, and what :meth:`_sweep` takes where it may replace one.
 
-        What comes in parts takes a request for each, and five more.
+        What comes in parts takes a request for each, and four more.
         """
         if isinstance(content, Parts):
             return self.multipart.write(
