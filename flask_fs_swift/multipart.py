@@ -196,9 +196,8 @@ class Multipart:
     def _undo(self, marker: Marker, stored: Collection[Segment]) -> None:
         """Remove what a failed write has stored: what it knows of, and what is listed."""
         try:
-            known = {segment.name for segment in stored}
-            listed = {found.name for found in self._segments.of_upload(marker)}
-            self.sweeper.delete(known | listed)
+            self.sweeper.delete(segment.name for segment in stored)
+            self.sweeper.delete(found.name for found in self._segments.of_upload(marker))
             self._segments.unmark(marker)
         except FSError:
             logger.warning(_OWN_LEFT, marker.name, exc_info=True)
