@@ -447,13 +447,10 @@ def write(
     assert (pool.lent, pool.waiting) == (0, 0)
 
 
-Write = "Callable[..., Any]"
-
-
 @pytest.mark.parametrize("action", ["status", "after_status", "reset", "after_reset"])
 @pytest.mark.parametrize("path", [MARKER, A_SEGMENT, "/000003/"])
 def test_a_request_that_fails_for_good_leaves_what_was(
-    write: Write, swift_faults: Faults, action: str, path: str
+    write: Callable[..., Any], swift_faults: Faults, action: str, path: str
 ) -> None:
     swift_faults.add(action, method="PUT", path=path, times=-1)
     with pytest.raises(SwiftUnavailable) as caught:
@@ -473,7 +470,9 @@ def test_a_segment_that_arrives_corrupted_is_sent_again(
     assert statuses == [422, 201]
 
 
-def test_a_segment_that_is_stored_wrong_is_not_joined(write: Write, swift_faults: Faults) -> None:
+def test_a_segment_that_is_stored_wrong_is_not_joined(
+    write: Callable[..., Any], swift_faults: Faults
+) -> None:
     swift_faults.add("etag", method="PUT", path="/000002/")
     with pytest.raises(FSError) as caught:
         write()
@@ -486,7 +485,7 @@ class Broken(Exception):
 
 @pytest.mark.parametrize("after", [20_000, 150_000])
 def test_a_source_that_breaks_leaves_what_was(
-    write: Write, monkeypatch: pytest.MonkeyPatch, after: int
+    write: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
     monkeypatch.setattr(intake, "HELD", 10_000)
 
@@ -515,7 +514,7 @@ def test_too_many_bytes_that_pass_leave_what_was(
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, Broken])
 def test_who_is_interrupted_while_segments_move_leaves_what_was(
-    write: Write, error: type[BaseException]
+    write: Callable[..., Any], error: type[BaseException]
 ) -> None:
     def interrupt(done: int, _total: int | None) -> None:
         if done > SEGMENT:
@@ -545,7 +544,7 @@ def test_who_is_interrupted_at_the_commit_point_keeps_the_segments(
 
 
 def test_a_segment_that_is_lost_before_the_manifest_is_missed(
-    write: Write, seen: Beside, swift_faults: Faults
+    write: Callable[..., Any], seen: Beside, swift_faults: Faults
 ) -> None:
     before = set(seen.segments())
     swift_faults.forget()
@@ -562,7 +561,9 @@ def test_a_segment_that_is_lost_before_the_manifest_is_missed(
     assert (caught.value.filename, caught.value.maybe_applied) == ("a.bin", False)
 
 
-def test_a_manifest_that_fails_leaves_what_was(write: Write, swift_faults: Faults) -> None:
+def test_a_manifest_that_fails_leaves_what_was(
+    write: Callable[..., Any], swift_faults: Faults
+) -> None:
     swift_faults.add("status", method="PUT", path=A_MANIFEST, status=403)
     with pytest.raises(FSError) as caught:
         write()
