@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import os
 import tempfile
 import threading
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 from large import (
     A_MANIFEST,
     A_SEGMENT,
@@ -31,6 +33,7 @@ from flask_fs_swift import (
     FileTooLarge,
     FSError,
     InvalidPart,
+    ObjectChanged,
     OperationNotSupported,
     Storage,
     SwiftBackend,
@@ -256,7 +259,7 @@ def test_parts_grow(files: Storage, seen: Beside, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture(scope="module")
 def small_manifests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevServer]:
-    settings = {"slo.max_manifest_segments": "3"}
+    settings = {"slo.max_manifest_segments": "3", "constraints.max_file_size": "100000"}
     with DevServer.start(tmp_path_factory.mktemp("nested"), settings=settings) as server:
         yield server
 
@@ -300,6 +303,29 @@ def test_a_nested_manifest_that_fails_leaves_nothing(
             assert (caught.value.filename, caught.value.maybe_applied) == ("a.bin", False)
             assert files.read("a.bin") == b"old"
             assert see.entries() == []
+
+
+def test_what_is_too_long_for_one_object_is_copied(
+    small_manifests: DevServer, make_storage: MakeStorage
+) -> None:
+    files = make_storage(segment_size=50_000, authurl=small_manifests.auth_url)
+    content = os.urandom(120_000)
+    files.write("other.txt", b"")
+    files.delete("other.txt")  # It knows of no segments now.
+    for see in beside(small_manifests, files):
+        parts = [f"{files.name}/parts/{n}" for n in range(2)]
+        for at, path in enumerate(parts):
+            part = content[at * 60_000 :][:60_000]
+            see.connection.put_object(files.name, path.partition("/")[2], part)
+        see.connection.put_object(
+            files.name,
+            "a.bin",
+            json.dumps([{"path": path} for path in parts]),
+            query_string=A_MANIFEST,
+        )
+        files.copy("a.bin", "b.bin")
+        files.delete("a.bin")
+        assert_whole(files, see, "b.bin", content)
 
 
 # So many at a time.
@@ -824,6 +850,19 @@ def test_what_a_form_brought_replaces_a_large_object(files: Storage, seen: Besid
     assert seen.entries() == []
 
 
+def test_a_copy_of_what_is_replaced_meanwhile_leaves_what_was(files: Storage, seen: Beside) -> None:
+    files.write("a.bin", CONTENT)
+    gone = seen.segments()[2]
+    files.write("b.bin", OTHER)
+    seen.delete(gone)
+    before = seen.entries()
+    with pytest.raises(ObjectChanged) as caught:
+        files.copy("a.bin", "b.bin", overwrite=True)
+    assert (caught.value.filename, caught.value.maybe_applied) == ("a.bin", False)
+    assert seen.entries() == before
+    assert files.read("b.bin") == OTHER
+
+
 def test_a_copy_whose_segment_fails_leaves_what_was(
     files: Storage, seen: Beside, swift_faults: Faults
 ) -> None:
@@ -838,3 +877,23 @@ def test_a_copy_whose_segment_fails_leaves_what_was(
         assert (caught.value.filename, caught.value.maybe_applied) == ("a.bin", False)
         assert seen.entries() == before
         assert files.read("b.bin") == OTHER
+
+
+def test_a_temporary_url_of_a_large_object_needs_the_key_of_the_account(
+    make_storage: MakeStorage, swift_server: DevServer
+) -> None:
+    """Swift lets a key of a container sign for that one only, and the segments are in another."""
+    files = make_storage(segment_size=SEGMENT, temporary_url_key="k" * 32)
+    files.write("a.bin", CONTENT)
+    url = files.temporary_url("a.bin")
+    header = "X-Account-Meta-Temp-URL-Key"
+    for see in beside(swift_server, files):
+        files.set_temporary_url_key("k" * 32)
+        assert requests.get(url, timeout=10).status_code == 409
+        see.connection.post_container(files.name, {"X-Container-Meta-Temp-URL-Key": ""})
+        see.connection.post_account({header: "k" * 32})
+        try:
+            answer = requests.get(url, timeout=10)
+        finally:
+            see.connection.post_account({header: ""})
+        assert (answer.status_code, answer.content) == (200, CONTENT)

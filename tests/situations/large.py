@@ -47,7 +47,7 @@ def others_run_while_segments_move() -> None:
         finally:
             done.append(True)
 
-    here.at_once([partial(write, "a"), partial(write, "b"), tick])
+    here.at_once([lambda: write("a"), lambda: write("b"), tick])
     assert len(ticks) >= TICKS, len(ticks)
     assert files.collect_garbage(0) == []
     assert_all_is_back(pool)
