@@ -316,7 +316,10 @@ def read_manifest(text: bytes) -> list[Segment]:
     :raises SwiftError: it is none.
     """
     try:
-        return [_listed_segment(entry) for entry in json.loads(text)]
+        listed = json.loads(text)
+        if not isinstance(listed, list):
+            raise TypeError("it is no list")
+        return [_listed_segment(entry) for entry in listed]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise SwiftError(f"a manifest cannot be read ({type(error).__name__})") from error
 

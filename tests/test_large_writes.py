@@ -37,6 +37,7 @@ from flask_fs_swift import (
     OperationNotSupported,
     Storage,
     SwiftBackend,
+    SwiftError,
     SwiftUnavailable,
     intake,
 )
@@ -198,26 +199,38 @@ def test_a_segment_expires_with_its_object(
     assert seen.entries() == []
 
 
+@pytest.fixture
+def most_spools() -> list[int]:
+    """How many temporary files were open when each was made."""
+    return []
+
+
+@pytest.fixture
+def spools(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, most_spools: list[int]) -> list[Any]:
+    """The temporary files that the package makes."""
+    made: list[Any] = []
+    make = tempfile.TemporaryFile
+
+    def noted(*arguments: Any, **keywords: Any) -> Any:
+        made.append(make(*arguments, **keywords))
+        most_spools.append(sum(not file.closed for file in made))
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "TemporaryFile", noted)
+    return made
+
+
 @pytest.mark.parametrize("raw", [io.BytesIO, pieces, a_pipe], ids=["BytesIO", "pieces", "pipe"])
 def test_what_passes_is_spooled_part_by_part_and_nothing_is_left_on_the_disk(
     make_storage: MakeStorage,
-    monkeypatch: pytest.MonkeyPatch,
+    spools: list[Any],
+    most_spools: list[int],
     tmp_path: Path,
     raw: Callable[[bytes], Any],
 ) -> None:
     mib = 1024 * 1024
     files = make_storage(segment_size=mib, segment_concurrency=2)
-    spools: list[Any] = []
-    most: list[int] = []
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    make = tempfile.TemporaryFile
-
-    def noted(*arguments: Any, **keywords: Any) -> Any:
-        spools.append(make(*arguments, **keywords))
-        most.append(sum(not file.closed for file in spools))
-        return spools[-1]
-
-    monkeypatch.setattr(tempfile, "TemporaryFile", noted)
     data = os.urandom(10 * mib + 1)
     content = raw(data)
     files.write("a.bin", content)
@@ -226,7 +239,7 @@ def test_what_passes_is_spooled_part_by_part_and_nothing_is_left_on_the_disk(
     assert files.read("a.bin") == data
     assert len(spools) == 11
     assert all(file.closed for file in spools)
-    assert max(most) <= 3
+    assert max(most_spools) <= 3
     assert list(tmp_path.iterdir()) == []
 
 
@@ -418,6 +431,16 @@ def test_a_create_where_there_is_an_object_costs_no_content(
     assert asked(swift_faults) == ["GET info", "HEAD object"]
     assert seen.entries() == []
     assert files.read("a.bin") == b"old"
+
+
+def test_what_was_spooled_for_a_write_that_is_refused_is_given_up(
+    files: Storage, spools: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intake, "HELD", 10_000)
+    files.write("a.bin", b"old")
+    with pytest.raises(FileExists):
+        files.write("a.bin", pieces(CONTENT))
+    assert [file.closed for file in spools] == [True]
 
 
 # What Swift can do.
@@ -730,6 +753,24 @@ def test_a_manifest_that_arrives_in_part_is_not_believed(
     assert len(files.collect_garbage(0)) == (0 if times == 1 else 3)
     for see in beside(swift_server, files):
         assert_whole(files, see, "a.bin", CONTENT)
+
+
+@pytest.mark.parametrize("body", ["", "{}", "[1]", "[{}]", "null", "<html>"])
+def test_an_answer_that_is_no_manifest_costs_nothing(
+    files: Storage, seen: Beside, swift_faults: Faults, body: str
+) -> None:
+    files.write("a.bin", OTHER)
+    headers = {"X-Static-Large-Object": "True"}
+    path = "multipart-manifest=get"
+    swift_faults.add(
+        "status", method="GET", path=path, status=200, headers=headers, body=body, times=-1
+    )
+    files.write("a.bin", CONTENT, overwrite=True)
+    with pytest.raises(SwiftError, match="manifest"):
+        files.collect_garbage(0)
+    swift_faults.clear()
+    assert len(files.collect_garbage(0)) == 3
+    assert_whole(files, seen, "a.bin", CONTENT)
 
 
 # Several at once.
