@@ -174,16 +174,6 @@ class SwiftConnection(swiftclient.Connection):
             return
         self._ask("POST", container, None, None, {**headers, "Content-Length": "0"}).read()
 
-    def get_info(self) -> bytes:
-        """Return what Swift tells of itself, as JSON (Swift API reference, "Discoverability")."""
-        base, http = self._http()
-        http.request("GET", base.path.partition("/v1/")[0] + "/info", b"", {})
-        answer: Answer = http.getresponse()
-        body = answer.read()
-        if answer.status != 200:
-            raise ClientException.from_response(answer, "Capabilities GET failed", body)
-        return body
-
     def _http(self) -> tuple[ParseResult, _Speaker]:
         if self.http_conn is None:
             self.http_conn = self.http_connection()

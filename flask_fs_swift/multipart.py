@@ -24,7 +24,7 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -157,20 +157,18 @@ class Multipart:
             return False
         fields = {key: value for key, value in headers.items() if key.startswith(COPIED)}
         marker = Marker(target, "write", fields=fields)
-        tasks = (
-            partial(self._segments.copy, segment, marker, number)
-            for number, segment in enumerate(segments, 1)
-        )
+
+        def copy(number: int, segment: Segment) -> Segment:
+            with _left_alone(source):
+                return self._segments.copy(segment, marker, number)
+
+        tasks = (partial(copy, number, segment) for number, segment in enumerate(segments, 1))
         self._commit(marker, tasks, self.limit(), _Moved(None, None))
         return True
 
     def _put(self, marker: Marker, number: int, content: Content) -> Segment:
-        try:
+        with _left_alone(marker.name):
             return self._segments.put(marker, number, content)
-        except FSError as error:
-            # What its caller knows is the object, and that was left alone.
-            error.filename, error.maybe_applied = marker.name, False
-            raise
 
     def _commit(
         self,
@@ -181,7 +179,7 @@ class Multipart:
     ) -> ObjectInfo:
         stored: dict[int, Segment] = {}
         try:
-            self._segments.mark(marker)  # (1)
+            self._mark(marker)  # (1)
             with at_once(tasks, self._width) as results:  # (2)
                 moved.tell_until(results.wait)
                 for index, segment in results:
@@ -189,9 +187,14 @@ class Multipart:
                     moved.tell_until(results.wait)
             moved.tell()
             segments = [stored[index] for index in sorted(stored)]
-            info = self._join(marker, segments, limit)  # (3), the commit point
-        except BaseException as error:
-            if not (isinstance(error, FSError) and error.maybe_applied):
+            listed = self._nested(marker, segments, limit)
+        except BaseException:
+            self._undo(marker, stored.values())
+            raise
+        try:
+            info = self._join(marker, listed)  # (3), the commit point
+        except FSError as error:
+            if not error.maybe_applied:
                 self._undo(marker, stored.values())
             raise
         try:
@@ -202,26 +205,31 @@ class Multipart:
             logger.warning(_REPLACED_LEFT, marker.name, exc_info=True)
         return info
 
+    def _mark(self, marker: Marker) -> None:
+        with _left_alone(marker.name):
+            self._segments.mark(marker)
+
     def _undo(self, marker: Marker, stored: Collection[Segment]) -> None:
         """Remove what a failed write has stored: what it knows of, and what is listed."""
         try:
-            known = {segment.name for segment in stored}
-            listed = {found.name for found in self._segments.of_upload(marker)}
-            self.sweeper.delete(known | listed)
+            self.sweeper.delete(segment.name for segment in stored)
+            self.sweeper.delete(found.name for found in self._segments.of_upload(marker))
             self._segments.unmark(marker)
         except FSError:
             logger.warning(_OWN_LEFT, marker.name, exc_info=True)
 
     # The commit point.
 
-    def _join(self, marker: Marker, segments: list[Segment], limit: int) -> ObjectInfo:
+    def _join(self, marker: Marker, segments: list[Segment]) -> ObjectInfo:
         """Store the manifest; return what the object is.
+
+        Who is interrupted here does not know whether it was stored.
 
         :raises InvalidPart: Swift refuses it: a segment is not what it should be.
         """
         name = marker.name
+        manifest = Manifest(segments)
         try:
-            manifest = Manifest(self._nested(marker, segments, limit))
             answer = self._container.store(
                 name,
                 manifest,
@@ -236,18 +244,17 @@ class Multipart:
             if lost and self._is_stored(marker):
                 return object_info(name, self._container.headers(name, newest=True))
             if _is_refusal(error):
-                raise InvalidPart(
-                    f"Swift refuses to join {name!r}: a part is absent, or another",
-                    filename=name,
-                    maybe_applied=error.maybe_applied,
-                ) from error
+                raise _refused(error, name) from error
             error.filename = name
             raise
         described = {**answer, **marker.fields, "content-length": str(manifest.length)}
         return replace(object_info(name, described), is_manifest=True)
 
     def _nested(self, marker: Marker, segments: list[Segment], limit: int) -> list[Segment]:
-        """Return no more than one manifest lists, each of them a manifest where need be."""
+        """Return no more than one manifest lists, each of them a manifest where need be.
+
+        :raises InvalidPart: as :meth:`_join`.
+        """
         level = 0
         while len(segments) > limit:
             level += 1
@@ -256,7 +263,13 @@ class Multipart:
                 partial(self._segments.put_manifest, marker, f"{level}-{number:06}", group)
                 for number, group in enumerate(groups)
             )
-            joined = dict(at_once(tasks, self._width))
+            with _left_alone(marker.name):
+                try:
+                    joined = dict(at_once(tasks, self._width))
+                except SwiftError as error:
+                    if _is_refusal(error):
+                        raise _refused(error, marker.name) from error
+                    raise
             segments = [joined[index] for index in range(len(groups))]
         return segments
 
@@ -294,7 +307,7 @@ class Multipart:
         """
         self.limit()
         marker = replace(self._begun(name, properties, overwrite=overwrite), kind="upload")
-        self._segments.mark(marker)  # (1)
+        self._mark(marker)  # (1)
         return marker
 
     def resume(self, name: str, upload: str) -> Marker:
@@ -351,7 +364,8 @@ class Multipart:
         if current.state == "completed":
             return _completed(current)
         segments = [self._segments.part(current, part) for part in parts]
-        info = self._join(current, segments, self.limit())  # (3), the commit point
+        listed = self._nested(current, segments, self.limit())
+        info = self._join(current, listed)  # (3), the commit point
         self._check_not_aborted(current)
         modified = None if info.modified is None else info.modified.strftime(_DATE)
         ended = replace(
@@ -444,6 +458,24 @@ def _completed(marker: Marker) -> ObjectInfo:
     if marker.modified is not None:
         headers["last-modified"] = marker.modified
     return replace(object_info(marker.name, headers), is_manifest=True)
+
+
+@contextmanager
+def _left_alone(name: str) -> Iterator[None]:
+    """Say of what fails here which object it was for, and that this was not touched."""
+    try:
+        yield
+    except FSError as error:
+        error.filename, error.maybe_applied = name, False
+        raise
+
+
+def _refused(error: FSError, name: str) -> InvalidPart:
+    return InvalidPart(
+        f"Swift refuses to join {name!r}: a part is absent, or another",
+        filename=name,
+        maybe_applied=error.maybe_applied,
+    )
 
 
 def _is_refusal(error: FSError) -> bool:

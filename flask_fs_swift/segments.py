@@ -50,6 +50,7 @@ _TYPE = "application/x-segment;of="  # Swift would take a space out.
 _SEGMENT = re.compile(r"([0-9a-f]{64})/([0-9a-f]{32})/(.+)", re.DOTALL)
 _PART = re.compile(r"([0-9]{6})/([0-9a-f]{32})")
 _MARKERS = "uploads/"
+_MARKER = re.compile(f"{_MARKERS}[0-9a-f]{{64}}/[0-9a-f]{{32}}")
 
 
 def hash_of(name: str) -> str:
@@ -236,7 +237,7 @@ class Segments:
     def markers(self) -> Iterator[Marker]:
         """Yield all markers. One request per page, and one for each."""
         for page in self.objects.pages(_MARKERS):
-            for name in listed_names(page):
+            for name in filter(_MARKER.fullmatch, listed_names(page)):
                 marker = self._read(name)
                 if marker is not None:
                     yield marker
@@ -294,15 +295,20 @@ class Manifest:
 def read_manifest(text: bytes) -> list[Segment]:
     """Read what Swift answers when it is asked for a manifest.
 
-    :raises ValueError: it is none.
+    :raises SwiftError: it is none.
     """
     try:
-        return [_listed_segment(entry) for entry in json.loads(text)]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"it is no manifest: {type(error).__name__}") from error
+        listed = json.loads(text)
+        if not isinstance(listed, list):
+            raise TypeError("it is no list")
+        return [_listed_segment(entry) for entry in listed]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise SwiftError(f"a manifest cannot be read ({type(error).__name__})") from error
 
 
 def _listed_segment(entry: Mapping[str, Any]) -> Segment:
+    if "data" in entry:  # Bytes that are in the list itself.
+        return Segment(path="", etag="", size=len(base64.b64decode(entry["data"])))
     return Segment(
         path=entry["name"],
         etag=unquoted(entry["hash"]) or "",

@@ -7,7 +7,9 @@ A segment belongs to an upload, and that to an object: its name says so. It may 
 
 In this order: a write stores its manifest before it removes its marker, so whoever finds no marker
 finds the manifest, or what has replaced it. Both are asked for by name, of all that may have
-them. A listing only says where to look: one that lags leaves an orphan to the next time.
+them. A listing only says where to look: one that lags leaves an orphan to the next time. It is
+read until a page is empty, as any other: some servers return short ones. So a sweep that finds
+nothing costs one request, and one that finds something a listing more.
 
 What is not seen: a completion that is repeated while its object is being replaced, and a
 manifest of another name, made by another program, that lists our segments.
@@ -92,6 +94,8 @@ class Sweeper:
         unused = [s for s in stored if self._segments.path_of(s.name) not in referred]
         if not dry_run:
             self.delete(segment.name for segment in unused)
+            if marker is not None and _is_open(marker):
+                self._segments.unmark(marker)
         return [Orphan(s.name, owner, s.info.size or 0) for s in unused]
 
     def delete(self, names: Iterable[str]) -> None:
@@ -108,9 +112,9 @@ class Sweeper:
         return uploads_in(read_manifest(listed), self._segments.name, name)
 
     def leaves(self, segments: Iterable[Segment]) -> Iterator[Segment]:
-        """Yield what has bytes: the segments of a manifest, and of those that it lists."""
+        """Yield what has bytes: the segments of a manifest, and of those that it lists whole."""
         for segment in segments:
-            if segment.is_manifest:
+            if segment.is_manifest and not segment.range:
                 yield from self.leaves(self._segments.inner(segment))
             else:
                 yield segment

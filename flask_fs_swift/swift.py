@@ -24,6 +24,7 @@ from .errors import (
     FileNotFound,
     FSError,
     OperationNotSupported,
+    QuotaExceeded,
 )
 from .intake import Parts
 from .login import Login
@@ -107,7 +108,7 @@ class SwiftBackend:
     ) -> ObjectInfo:
         """Store an object. One request, and what :meth:`_sweep` takes where it may replace one.
 
-        What comes in parts takes a request for each, and five more.
+        What comes in parts takes a request for each, and four more.
         """
         if isinstance(content, Parts):
             return self.multipart.write(
@@ -156,7 +157,8 @@ class SwiftBackend:
         """Copy an object inside Swift. One request; one more first, not to overwrite.
 
         Large objects are copied with their segments. Where there are any, one more request
-        asks what the source is.
+        asks what the source is. Before the first one Swift copies those of other programs,
+        each into one object.
 
         Swift ignores conditions on COPY, so of two copies at once, or a copy and a
         write, both may be acknowledged and the later one stays.
@@ -165,9 +167,16 @@ class SwiftBackend:
         if not overwrite and self._exists(target):
             raise FileExists(f"{target!r} exists", filename=target)
         check_name(source)
-        if not (self.multipart.exist() and self.multipart.copy(source, target)):
+        if self.multipart.exist() and self.multipart.copy(source, target):
+            return
+        try:
             self._container.copy(source, target)
-            self._sweep(target)
+        except QuotaExceeded:
+            # Nor does Swift copy what is longer than an object can be.
+            if self.multipart.copy(source, target):
+                return
+            raise
+        self._sweep(target)
 
     def _exists(self, name: str) -> bool:
         try:

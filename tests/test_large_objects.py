@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import swiftclient
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from flask_fs_swift import Storage
     from flask_fs_swift.devserver import DevServer, Faults
 
@@ -81,3 +84,91 @@ def test_a_listing_knows_static_large_objects(large: Storage) -> None:
         described.etag,
         True,
     )
+
+
+# Lists of other programs, with all that a list may have.
+
+
+def put_list(connection: Any, container: str, name: str, *entries: dict[str, Any]) -> None:
+    connection.put_object(
+        container, name, json.dumps(entries), query_string="multipart-manifest=put"
+    )
+
+
+def ranges(container: str) -> list[dict[str, Any]]:
+    return [
+        {"path": f"{container}/parts/0", "range": "100-60000"},
+        {"path": f"{container}/parts/1"},
+    ]
+
+
+LISTS: dict[str, tuple[bytes, Any]] = {
+    "parts of objects": (
+        PARTS[0][100:60001] + PARTS[1],
+        lambda put, name: put("large.bin", *ranges(name)),
+    ),
+    "lists": (
+        WHOLE + PARTS[0],
+        lambda put, name: (
+            put("inner", {"path": f"{name}/parts/0"}, {"path": f"{name}/parts/1"}),
+            put("large.bin", {"path": f"{name}/inner"}, {"path": f"{name}/parts/0"}),
+        ),
+    ),
+    "parts of lists": (
+        WHOLE[500:90_001] + PARTS[0],
+        lambda put, name: (
+            put("inner", {"path": f"{name}/parts/0"}, {"path": f"{name}/parts/1"}),
+            put(
+                "large.bin",
+                {"path": f"{name}/inner", "range": "500-90000"},
+                {"path": f"{name}/parts/0"},
+            ),
+        ),
+    ),
+    "lists of parts of objects": (
+        PARTS[0][100:60001] + PARTS[1] + PARTS[0],
+        lambda put, name: (
+            put("inner", *ranges(name)),
+            put("large.bin", {"path": f"{name}/inner"}, {"path": f"{name}/parts/0"}),
+        ),
+    ),
+    "bytes": (
+        b"begin" + PARTS[0],
+        lambda put, name: put("large.bin", {"data": "YmVnaW4="}, {"path": f"{name}/parts/0"}),
+    ),
+}
+
+
+@pytest.mark.parametrize("asked", [False, True], ids=["new", "known to have no segments"])
+@pytest.mark.parametrize("kind", LISTS)
+def test_a_copy_of_what_another_program_made_is_independent(
+    other_program: Any, swift_files: Storage, tmp_path: Path, kind: str, asked: bool
+) -> None:
+    container = swift_files.name
+    content, make = LISTS[kind]
+    make(partial(put_list, other_program, container), container)
+    if asked:
+        swift_files.delete("absent")
+    swift_files.copy("large.bin", "copy.bin")
+    swift_files.download("large.bin", tmp_path / "large.bin")
+    for name in ("parts/0", "parts/1", "inner", "large.bin"):
+        swift_files.delete(name)
+    assert swift_files.read("copy.bin") == content
+    assert (tmp_path / "large.bin").read_bytes() == content
+    swift_files.delete("copy.bin")
+    assert swift_files.collect_garbage(0) == []
+
+
+def test_segments_of_another_container_are_copied_and_left(
+    other_program: Any, swift_files: Storage
+) -> None:
+    other = f"{swift_files.name}-other"
+    other_program.put_container(other)
+    other_program.put_object(other, "a b", PARTS[0])
+    put_list(other_program, swift_files.name, "large.bin", {"path": f"{other}/a b"})
+    swift_files.copy("large.bin", "copy.bin")
+    swift_files.delete("large.bin")
+    assert other_program.get_object(other, "a b")[1] == PARTS[0]
+    other_program.delete_object(other, "a b")
+    assert swift_files.read("copy.bin") == PARTS[0]
+    assert swift_files.info("copy.bin").is_manifest

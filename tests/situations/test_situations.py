@@ -91,6 +91,16 @@ def test_downloads_that_are_interrupted_leave_nothing(run: Run, situation: str) 
 
 
 @in_every_situation
+def test_others_run_while_segments_move(run: Run, situation: str) -> None:
+    run(situation, "large", "others_run_while_segments_move")
+
+
+@in_every_situation
+def test_large_writes_that_are_interrupted_leave_nothing(run: Run, situation: str) -> None:
+    run(situation, "large", "what_is_interrupted_leaves_nothing")
+
+
+@in_every_situation
 def test_tasks_at_once_are_what_the_situation_has(run: Run, situation: str) -> None:
     run(situation, "downloads", "tasks_at_once_are_what_the_situation_has")
 
