@@ -23,8 +23,9 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from email.utils import format_datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,16 @@ from .errors import FileExists, FSError, InvalidPart, ObjectChanged, SwiftError,
 from .metadata import checked_metadata
 from .objects import ObjectInfo, Orphan, Part
 from .parallel import at_once
-from .segments import PUT_MANIFEST, Manifest, Marker, Segment, Segments, is_id, read_manifest
+from .segments import (
+    PUT_MANIFEST,
+    Manifest,
+    Marker,
+    Segment,
+    Segments,
+    Stored,
+    is_id,
+    read_manifest,
+)
 from .sweeping import Sweeper
 
 if TYPE_CHECKING:
@@ -60,7 +70,6 @@ TICK = 0.25
 
 _REPLACED_LEFT = "%r is stored; of what it replaced, segments may be left for a collection"
 _OWN_LEFT = "%r was not stored; some of its segments may be left for a collection"
-_DATE = "%a, %d %b %Y %H:%M:%S GMT"
 
 
 class Multipart:
@@ -136,24 +145,22 @@ class Multipart:
         if listed is None:
             return False
         segments = list(self.sweeper.leaves(read_manifest(listed)))
-        if any(segment.range or not segment.etag for segment in segments):
+        if any(segment.range or not (segment.etag and segment.path) for segment in segments):
             return False
         fields = {key: value for key, value in headers.items() if key.startswith(COPIED)}
         marker = Marker(target, "write", fields=fields)
-        tasks = (
-            partial(self._segments.copy, segment, marker, number)
-            for number, segment in enumerate(segments, 1)
-        )
+
+        def store(number: int, segment: Segment) -> Segment:
+            with _about(source):
+                return self._segments.copy(segment, marker, number)
+
+        tasks = (partial(store, number, segment) for number, segment in enumerate(segments, 1))
         self._commit(marker, tasks, self.limit(), _Moved(None, None))
         return True
 
     def _put(self, marker: Marker, number: int, content: Content) -> Segment:
-        try:
+        with _about(marker.name):
             return self._segments.put(marker, number, content)
-        except FSError as error:
-            # What its caller knows is the object, and that was left alone.
-            error.filename, error.maybe_applied = marker.name, False
-            raise
 
     def _commit(
         self,
@@ -164,7 +171,8 @@ class Multipart:
     ) -> ObjectInfo:
         stored: dict[int, Segment] = {}
         try:
-            self._segments.mark(marker)  # (1)
+            with _about(marker.name):
+                self._segments.mark(marker)  # (1)
             with at_once(tasks, self._width) as results:  # (2)
                 moved.tell_until(results.wait)
                 for index, segment in results:
@@ -216,8 +224,8 @@ class Multipart:
         except FSError as error:
             # An answer was lost: this one's, or that of a completion that is repeated.
             lost = error.maybe_applied or isinstance(error, FileExists)
-            if lost and self._is_stored(marker):
-                return object_info(name, self._container.headers(name, newest=True))
+            if lost and self._may_be_stored(marker):
+                return self._described(name)
             if _is_refusal(error):
                 raise InvalidPart(
                     f"Swift refuses to join {name!r}: a part is absent, or another",
@@ -239,16 +247,23 @@ class Multipart:
                 partial(self._segments.put_manifest, marker, f"{level}-{number:06}", group)
                 for number, group in enumerate(groups)
             )
-            joined = dict(at_once(tasks, self._width))
+            with _about(marker.name):
+                joined = dict(at_once(tasks, self._width))
             segments = [joined[index] for index in range(len(groups))]
         return segments
 
-    def _is_stored(self, marker: Marker) -> bool:
+    def _may_be_stored(self, marker: Marker) -> bool:
         """Tell whether the object is that of the marker; False where nobody says."""
         try:
-            return marker.id in self.sweeper.referred(marker.name)
+            return self._is_stored(marker)
         except FSError:
             return False
+
+    def _is_stored(self, marker: Marker) -> bool:
+        return marker.id in self.sweeper.referred(marker.name)
+
+    def _described(self, name: str) -> ObjectInfo:
+        return object_info(name, self._container.headers(name, newest=True))
 
     def checksums(self, info: ObjectInfo) -> list[tuple[int, str]]:
         """Return the size and the MD5 of each segment of a large object, in order.
@@ -277,7 +292,8 @@ class Multipart:
         """
         self.limit()
         marker = replace(self._begun(name, properties, overwrite=overwrite), kind="upload")
-        self._segments.mark(marker)  # (1)
+        with _about(name):
+            self._segments.mark(marker)  # (1)
         return marker
 
     def resume(self, name: str, upload: str) -> Marker:
@@ -286,10 +302,14 @@ class Multipart:
         :raises UploadClosed: there is none, or it was aborted, or completed over 7 days ago.
         """
         # It comes from a stranger.
-        marker = self._segments.marker(name, upload) if is_id(upload) else None
+        marker = self._current(name, upload) if is_id(upload) else None
         if marker is None or marker.kind != "upload" or marker.state == "aborted":
             raise _closed(name)
         return marker
+
+    def _current(self, name: str, upload: str) -> Marker | None:
+        with _about(name):
+            return self._segments.marker(name, upload)
 
     def open_uploads(self) -> Iterator[Marker]:
         """Yield the uploads that are open. One request for each, and for each page."""
@@ -306,22 +326,21 @@ class Multipart:
         """
         told = content if progress is None else Told(content, progress)
         segment = self._put(marker, number, told)  # (2)
-        current = self._segments.marker(marker.name, marker.id)
-        if current is None or current.state == "aborted":
-            self.sweeper.delete([segment.name])
+        current = self._current(marker.name, marker.id)
+        if current is not None and current.state == "aborted":
+            with _about(marker.name):
+                self.sweeper.delete([segment.name])
+        # One that is no longer remembered may have become an object that has this very part.
         if current is None or current.state != "open":
             raise _closed(marker.name)
         return Part(number, segment.size, segment.etag)
 
     def parts(self, marker: Marker) -> list[Part]:
         """Return what a listing shows of an upload's parts, the newest of each number."""
-        newest: dict[int, tuple[float, Part]] = {}
-        for stored in self._segments.of_upload(marker):
-            if stored.part is not None:
-                found = stored.age(), stored.part
-                number = stored.part.number
-                newest[number] = min(found, newest.get(number, found), key=lambda pair: pair[0])
-        return [newest[number][1] for number in sorted(newest)]
+        with _about(marker.name):
+            listed = sorted(self._segments.of_upload(marker), key=Stored.when)
+        newest = {stored.part.number: stored.part for stored in listed if stored.part is not None}
+        return [newest[number] for number in sorted(newest)]
 
     def complete(self, marker: Marker, parts: Collection[Part]) -> ObjectInfo:
         """Make the object of these parts, in their order; again, with the same outcome.
@@ -333,14 +352,20 @@ class Multipart:
         current = self.resume(marker.name, marker.id)
         if current.state == "completed":
             return _completed(current)
+        if not parts:
+            raise InvalidPart(f"{marker.name!r} would have no parts", filename=marker.name)
         segments = [self._segments.part(current, part) for part in parts]
-        info = self._join(current, segments, self.limit())  # (3), the commit point
-        self._check_not_aborted(current)
-        modified = None if info.modified is None else info.modified.strftime(_DATE)
-        ended = replace(
-            current, state="completed", etag=info.etag, size=info.size, modified=modified
-        )
-        self._segments.mark(ended)  # (4)
+        try:
+            info = self._join(current, segments, self.limit())  # (3), the commit point
+        except InvalidPart:
+            # Another completion may have ended, and what it made may have been deleted again.
+            current = self.resume(marker.name, marker.id)
+            if current.state == "completed":
+                return _completed(current)
+            raise
+        self._check_not_aborted(current, parts)
+        with _about(current.name, maybe_applied=True):
+            self._segments.mark(_ended(current, info))  # (4)
         try:
             if current.overwrite:
                 self.sweeper.sweep(current.name)  # (5)
@@ -348,16 +373,20 @@ class Multipart:
             logger.warning(_REPLACED_LEFT, current.name, exc_info=True)
         return info
 
-    def _check_not_aborted(self, marker: Marker) -> None:
-        """Take back an object whose segments an abort is removing.
+    def _check_not_aborted(self, marker: Marker, parts: Collection[Part]) -> None:
+        """Take back an object whose segments an abort may be removing.
 
         :raises UploadClosed: it was.
         """
-        current = self._segments.marker(marker.name, marker.id)
-        if current is not None and current.state != "aborted":
-            return
-        if self._is_stored(marker):
-            self._container.delete(marker.name)
+        with _about(marker.name, maybe_applied=True):
+            current = self._segments.marker(marker.name, marker.id)
+            if current is not None and current.state != "aborted":
+                return
+            if self._is_stored(marker):
+                self._container.delete(marker.name)
+            # Once more: the abort may have found the object, and given way to it.
+            self._segments.mark(replace(marker, state="aborted"))
+            self._remove(marker, parts)
         raise _closed(marker.name)
 
     def abort(self, marker: Marker, parts: Collection[Part]) -> None:
@@ -366,13 +395,27 @@ class Multipart:
         :param parts: those that are known; a listing may not show them yet.
         :raises UploadClosed: it was completed.
         """
-        current = self._segments.marker(marker.name, marker.id)
+        current = self._current(marker.name, marker.id)
         if current is None or current.state == "completed":
             raise _closed(marker.name)
-        self._segments.mark(replace(current, state="aborted"))
+        with _about(marker.name):
+            self._segments.mark(replace(current, state="aborted"))
+            if self._has_given_way(current):
+                raise _closed(marker.name)
+            self._remove(current, parts)
+
+    def _has_given_way(self, marker: Marker) -> bool:
+        """Tell whether a completion was first, and its object stays."""
+        if not self._is_stored(marker):
+            return False
+        self._segments.mark(_ended(marker, self._described(marker.name)))
         if self._is_stored(marker):
-            self._segments.mark(replace(current, state="completed"))
-            raise _closed(marker.name)
+            return True
+        # It has seen us, and taken back its object.
+        self._segments.mark(replace(marker, state="aborted"))
+        return False
+
+    def _remove(self, marker: Marker, parts: Collection[Part]) -> None:
         known = (self._segments.part(marker, part).name for part in parts)
         listed = (stored.name for stored in self._segments.of_upload(marker))
         self.sweeper.delete({*known, *listed})
@@ -420,6 +463,25 @@ class _Moved:
         if moved != self._told:
             self._told = moved
             self._progress(moved, self._size)
+
+
+@contextmanager
+def _about(name: str, *, maybe_applied: bool = False) -> Iterator[None]:
+    """Let errors of segments and markers tell of the object: it is what their caller knows.
+
+    :param maybe_applied: whether the object may have been stored.
+    """
+    try:
+        yield
+    except FSError as error:
+        error.filename, error.maybe_applied = name, maybe_applied
+        raise
+
+
+def _ended(marker: Marker, info: ObjectInfo) -> Marker:
+    """Return what is remembered of an upload that has become this object."""
+    modified = None if info.modified is None else format_datetime(info.modified, usegmt=True)
+    return replace(marker, state="completed", etag=info.etag, size=info.size, modified=modified)
 
 
 def _completed(marker: Marker) -> ObjectInfo:
