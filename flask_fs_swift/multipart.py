@@ -273,14 +273,16 @@ class Multipart:
         :raises ObjectChanged: it was replaced meanwhile.
         """
         listed = self._container.manifest(info.name)
+        if listed is None and "x-object-manifest" in self._container.headers(info.name):
+            return []
         segments = read_manifest(listed) if listed is not None else []
         if any(segment.range for segment in segments):
             return []
-        leaves = [] if not segments else list(self.sweeper.leaves(segments))
+        if Manifest(segments).etag != info.etag:
+            raise ObjectChanged(f"{info.name!r} is another version now", filename=info.name)
+        leaves = list(self.sweeper.leaves(segments))
         if any(leaf.range or not leaf.etag for leaf in leaves):
             return []
-        if segments and Manifest(segments).etag != info.etag:
-            raise ObjectChanged(f"{info.name!r} is another version now", filename=info.name)
         return [(leaf.size, leaf.etag) for leaf in leaves]
 
     # Uploads, step by step.
