@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import swiftclient
 
-from flask_fs_swift import FileNotFound, ObjectChanged, RangeNotSatisfiable
+from flask_fs_swift import FileNotFound, ObjectChanged, RangeNotSatisfiable, SwiftUnavailable
+from flask_fs_swift.multipart import Multipart
 
 if TYPE_CHECKING:
+    from conftest import MakeStorage
+
     from flask_fs_swift import Storage
     from flask_fs_swift.devserver import DevServer, Faults
 
@@ -189,3 +192,35 @@ def test_two_versions_of_a_large_object_are_never_mixed(
             change()
             with pytest.raises(ObjectChanged):
                 stream.read()
+
+
+# A large write that fails before its commit point.
+
+
+@pytest.mark.parametrize("fault", ["status", "after_status", "after_reset"])
+@pytest.mark.parametrize("path", ["_segments/uploads/", "/000002/", "/manifest/"])
+def test_a_failed_step_is_no_doubt_about_the_object(
+    make_storage: MakeStorage, swift_faults: Faults, fault: Any, path: str
+) -> None:
+    """What it tells of is the object, which was left alone; what was stored for it is gone."""
+    files = make_storage(retries=0, segment_size=10_000, segment_concurrency=1)
+    files.write("large.bin", b"old")
+    multipart = files._mount().backend.multipart
+    assert isinstance(multipart, Multipart)
+    multipart.limit = lambda: 4  # type: ignore[method-assign]
+    swift_faults.add(fault, method="PUT", path=path)
+    with pytest.raises(SwiftUnavailable) as raised:
+        files.write("large.bin", WHOLE, overwrite=True)
+    assert (raised.value.filename, raised.value.maybe_applied) == ("large.bin", False)
+    swift_faults.clear()
+    assert files.read("large.bin") == b"old"
+    assert list(multipart._segments.objects.pages()) == []
+
+
+def test_a_copy_tells_which_file_has_changed(in_parts: Storage, swift_faults: Faults) -> None:
+    swift_faults.add("status", method="COPY", path="_segments/", status=412)
+    with pytest.raises(ObjectChanged) as raised:
+        in_parts.copy("large.bin", "copy.bin")
+    assert (raised.value.filename, raised.value.maybe_applied) == ("large.bin", False)
+    assert not in_parts.exists("copy.bin")
+    assert in_parts.collect_garbage(older_than=0) == []
