@@ -35,6 +35,7 @@ from .concurrency import new_lock
 from .container import COPIED, put_headers
 from .content import Told
 from .errors import FileExists, FSError, InvalidPart, ObjectChanged, SwiftError, UploadClosed
+from .etag import unquoted
 from .metadata import checked_metadata
 from .objects import ObjectInfo, Orphan, Part
 from .parallel import at_once
@@ -144,9 +145,12 @@ class Multipart:
         listed = self._container.manifest(source)
         if listed is None:
             return False
-        segments = list(self.sweeper.leaves(read_manifest(listed)))
+        top = read_manifest(listed)
+        segments = list(self.sweeper.leaves(top))
         if any(segment.range or not (segment.etag and segment.path) for segment in segments):
             return False
+        if Manifest(top).etag != unquoted(headers.get("etag")):
+            raise ObjectChanged(f"{source!r} changed while it was copied", filename=source)
         fields = {key: value for key, value in headers.items() if key.startswith(COPIED)}
         marker = Marker(target, "write", fields=fields)
 
@@ -277,7 +281,7 @@ class Multipart:
             return []
         segments = read_manifest(listed) if listed is not None else []
         if any(segment.range for segment in segments):
-            return []
+            return []  # Its ETag is made in another way.
         if Manifest(segments).etag != info.etag:
             raise ObjectChanged(f"{info.name!r} is another version now", filename=info.name)
         leaves = list(self.sweeper.leaves(segments))

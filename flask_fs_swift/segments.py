@@ -242,7 +242,9 @@ class Segments:
     def mark(self, marker: Marker) -> None:
         """Store a marker; what is no longer open expires. One request."""
         fields = {"content-type": _type_of(marker.name)}
-        if marker.state != "open":
+        if marker.state == "open":
+            fields.update(marker.expiry)  # Nothing can be made of its segments after that.
+        else:
             fields["x-delete-after"] = str(REMEMBERED)
         content = Held(json.dumps(asdict(marker)).encode())
         self.objects.store(_marker_name(marker.name, marker.id), content, fields, overwrite=True)

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import swiftclient
 
-from flask_fs_swift import FileNotFound, ObjectChanged, RangeNotSatisfiable, SwiftUnavailable
+from flask_fs_swift import (
+    FileNotFound,
+    ObjectChanged,
+    RangeNotSatisfiable,
+    SwiftBackend,
+    SwiftUnavailable,
+)
 from flask_fs_swift.multipart import Multipart
 
 if TYPE_CHECKING:
@@ -215,6 +221,26 @@ def test_a_failed_step_is_no_doubt_about_the_object(
     swift_faults.clear()
     assert files.read("large.bin") == b"old"
     assert list(multipart._segments.objects.pages()) == []
+
+
+def test_a_copy_is_of_one_version(in_parts: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its headers and its segments come from two requests."""
+    backend = in_parts._mount().backend
+    assert isinstance(backend, SwiftBackend)
+    container = backend._container
+    ask = container.headers
+
+    def ask_before_a_change(*asked: Any, **how: Any) -> Any:
+        monkeypatch.setattr(container, "headers", ask)
+        headers = ask(*asked, **how)
+        store_in_parts(in_parts, PARTS[::-1])
+        return headers
+
+    monkeypatch.setattr(container, "headers", ask_before_a_change)
+    with pytest.raises(ObjectChanged) as raised:
+        in_parts.copy("large.bin", "copy.bin")
+    assert raised.value.filename == "large.bin"
+    assert not in_parts.exists("copy.bin")
 
 
 def test_a_copy_tells_which_file_has_changed(in_parts: Storage, swift_faults: Faults) -> None:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -247,6 +248,8 @@ def test_parts_expire_with_their_object(swift_files: Storage) -> None:
     objects = multipart_of(swift_files)._segments.objects
     expiries = {objects.headers(name)["x-delete-at"] for name in kept(swift_files)}
     [expiry] = expiries
+    waiting = swift_files.start_upload("other", expires_after=3600)
+    assert 0 <= int(marker_headers(swift_files, waiting)["x-delete-at"]) - int(expiry) < 60
     assert swift_files.info("big.bin").expires == datetime.fromtimestamp(int(expiry), timezone.utc)
 
 
@@ -570,6 +573,23 @@ def test_an_abort_removes_what_no_listing_shows(
     assert kept(swift_files) == []
 
 
+def test_an_abort_that_failed_is_repeated(make_storage: MakeStorage, swift_faults: Faults) -> None:
+    files = make_storage(retries=0)
+    upload = uploaded(files)
+    for fault in (
+        {"method": "PUT", "path": MARKER},
+        {"method": "HEAD", "path": "big.bin"},
+        {"method": "GET", "path": "_segments.*prefix"},
+        {"method": "DELETE", "path": "/000003/"},
+    ):
+        swift_faults.add("status", **fault)
+        with pytest.raises(SwiftUnavailable) as raised:
+            upload.abort()
+        assert (raised.value.filename, raised.value.maybe_applied) == ("big.bin", False)
+    upload.abort()
+    assert kept(files) == []
+
+
 def test_an_abort_elsewhere_removes_what_is_listed(on_swift: Upload, swift_files: Storage) -> None:
     swift_files.resume_upload("big.bin", on_swift.id).abort()
     assert kept(swift_files) == []
@@ -713,6 +733,27 @@ def test_both_of_a_completion_and_an_abort_may_give_way(
     monkeypatch.setattr(multipart, "_is_stored", look)
     other.abort()
     assert looks == [True]
+    with pytest.raises(UploadClosed):
+        on_swift.complete()
+    assert not swift_files.exists("big.bin")
+    assert kept(swift_files) == []
+
+
+def test_an_object_that_is_taken_back_is_not_remembered_as_completed(
+    on_swift: Upload, swift_files: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The completion has seen the abort; the abort gives way to the object, and is first."""
+    other = swift_files.resume_upload("big.bin", on_swift.id)
+    multipart = multipart_of(swift_files)
+    segments = multipart._segments
+    begun = multipart.resume("big.bin", on_swift.id)
+    parts = on_swift.list_parts()
+    multipart._join(begun, [segments.part(begun, part) for part in parts], 1000)
+    with pytest.raises(UploadClosed):
+        other.abort()
+    with monkeypatch.context() as seen, pytest.raises(UploadClosed):
+        seen.setattr(segments, "marker", lambda *_: replace(begun, state="aborted"))
+        multipart._check_not_aborted(begun, parts)
     with pytest.raises(UploadClosed):
         on_swift.complete()
     assert not swift_files.exists("big.bin")
