@@ -751,9 +751,10 @@ def test_an_object_that_is_taken_back_is_not_remembered_as_completed(
     multipart._join(begun, [segments.part(begun, part) for part in parts], 1000)
     with pytest.raises(UploadClosed):
         other.abort()
-    with monkeypatch.context() as seen, pytest.raises(UploadClosed):
+    with monkeypatch.context() as seen:
         seen.setattr(segments, "marker", lambda *_: replace(begun, state="aborted"))
-        multipart._check_not_aborted(begun, parts)
+        with pytest.raises(UploadClosed):
+            multipart._check_not_aborted(begun, parts)
     with pytest.raises(UploadClosed):
         on_swift.complete()
     assert not swift_files.exists("big.bin")
