@@ -336,13 +336,15 @@ def test_lists_of_parts_of_objects_arrive(
     ]
     put_manifest(other_program, container, "large", entries)
     put_manifest(other_program, container, "outer", [{"path": f"/{container}/large"}])
-    some = [{"path": f"/{container}/outer", "range": "10-399999"}]
+    both = [{"path": f"/{container}/parts/{number}"} for number in (0, 1)]
+    put_manifest(other_program, container, "both", both)
+    some = [{"path": f"/{container}/both", "range": "10-1399999"}]
     put_manifest(other_program, container, "some", some)
     put_manifest(other_program, container, "outermost", [{"path": f"/{container}/some"}])
-    whole = CONTENT[100:300_000] + CONTENT[2 * MIB - 500_000 :]
+    joined = CONTENT[100:300_000] + CONTENT[2 * MIB - 500_000 :]
     on_swift.start_upload("other").abort()  # There are segments: a copy looks at its source.
     for name in ("large", "outer", "some", "outermost"):
-        expected = whole if name in {"large", "outer"} else whole[10:400_000]
+        expected = joined if name in {"large", "outer"} else CONTENT[10:1_400_000]
         on_swift.download(name, tmp_path / name)
         assert (tmp_path / name).read_bytes() == expected
         on_swift.copy(name, "copy", overwrite=True)
