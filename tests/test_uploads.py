@@ -761,6 +761,62 @@ def test_an_object_that_is_taken_back_is_not_remembered_as_completed(
     assert kept(swift_files) == []
 
 
+@pytest.mark.parametrize("attempt", range(4))
+def test_a_completion_and_an_abort_at_once(files: Storage, upload: Upload, attempt: int) -> None:
+    """Whoever is first: the object is whole, or nothing is left and nobody says otherwise."""
+    other = files.resume_upload("big.bin", upload.id)
+    barrier = threading.Barrier(2)
+
+    def end(how: Callable[[], object], seconds: float) -> bool:
+        barrier.wait()
+        time.sleep(seconds)
+        try:
+            how()
+        except (InvalidPart, UploadClosed):
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as threads:
+        completed = threads.submit(end, upload.complete, 0)
+        aborted = threads.submit(end, other.abort, attempt * 0.007)
+    assert not (completed.result() and aborted.result())
+    assert list(files.list_uploads()) == []
+    assert files.exists("big.bin") == completed.result()
+    if completed.result():
+        assert_one_object(files, upload)
+    else:
+        files.collect_garbage(older_than=0)
+        with pytest.raises(UploadClosed):
+            upload.complete()
+
+
+@pytest.mark.parametrize("ending", ["complete", "abort"])
+def test_an_upload_that_ends_while_its_parts_are_joined(
+    memory_files: Storage, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    upload = uploaded(memory_files)
+    parts = upload.list_parts()
+    other = memory_files.resume_upload("big.bin", upload.id)
+    ended: list[object] = []
+
+    def hash_late(data: bytes) -> str:
+        monkeypatch.undo()
+        if ending == "complete":
+            ended.append(other.complete(parts))
+        else:
+            other.abort()
+        return md5_of(data)
+
+    monkeypatch.setattr("flask_fs_swift.memory.md5_of", hash_late)
+    if ending == "complete":
+        assert [upload.complete()] == ended
+        assert_one_object(memory_files, upload)
+    else:
+        with pytest.raises(UploadClosed):
+            upload.complete()
+        assert not memory_files.exists("big.bin")
+
+
 # Which upload it is.
 
 
