@@ -19,6 +19,7 @@ from .conditions import NO_CONDITIONS
 from .content import Told, whole
 from .errors import FileExists, FileNotFound, RangeNotSatisfiable
 from .hashing import md5_of
+from .memory_uploads import MemoryUploads
 from .metadata import checked_metadata
 from .names import check_name, check_prefix
 from .objects import ObjectInfo
@@ -26,9 +27,8 @@ from .ranges import WHOLE
 from .streams import ObjectStream, check_chunk_size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from .backend import Uploads
     from .conditions import Conditions
     from .content import Content
     from .events import Progress
@@ -47,12 +47,11 @@ class _Stored:
 class MemoryBackend:
     """Objects in a dict. Lives as long as its application."""
 
-    #: Nothing of it is too large for one object.
-    multipart: Uploads | None = None
-
     def __init__(self) -> None:
         self._lock = new_lock()
         self._objects: dict[str, _Stored] = {}
+        #: The uploads in parts. Nothing that is written whole is too large for one object.
+        self.multipart = MemoryUploads(self._has, self._prepared)
 
     def head(self, name: str) -> ObjectInfo:
         """Describe an object."""
@@ -100,9 +99,23 @@ class MemoryBackend:
         metadata = checked_metadata(properties.metadata)
         one = cast("Content", content)  # We never say how long a part may be.
         data = whole(one if progress is None else Told(one, progress))
-        stored = _Stored(_describe(name, data, replace(properties, metadata=metadata)), data)
-        self._store(name, stored, overwrite=overwrite)
-        return stored.info
+        return self._prepared(name, data, replace(properties, metadata=metadata))(overwrite)
+
+    def _has(self, name: str) -> bool:
+        with self._lock:
+            return self._alive(name) is not None
+
+    def _prepared(
+        self, name: str, data: bytes, properties: Properties
+    ) -> Callable[[bool], ObjectInfo]:
+        """Hash what is to be an object; return what stores it, told whether it may overwrite."""
+        stored = _Stored(_describe(name, data, properties), data)
+
+        def store(overwrite: bool) -> ObjectInfo:
+            self._store(name, stored, overwrite=overwrite)
+            return stored.info
+
+        return store
 
     def delete(self, name: str) -> None:
         """Remove exactly this object."""
@@ -153,6 +166,7 @@ class MemoryBackend:
 
     def close(self) -> None:
         """Forget everything."""
+        self.multipart.close()
         with self._lock:
             self._objects.clear()
 

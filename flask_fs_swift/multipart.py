@@ -26,6 +26,7 @@ import logging
 import time
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from email.utils import format_datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -34,10 +35,11 @@ from .concurrency import new_lock
 from .container import COPIED, put_headers
 from .content import Told
 from .errors import FileExists, FSError, InvalidPart, ObjectChanged, SwiftError, UploadClosed
+from .etag import unquoted
 from .metadata import checked_metadata
 from .objects import Marker, ObjectInfo, Orphan, Part
 from .parallel import at_once
-from .segments import PUT_MANIFEST, Manifest, Segment, Segments, is_id, read_manifest
+from .segments import PUT_MANIFEST, Manifest, Segment, Segments, Stored, is_id, read_manifest
 from .sweeping import Sweeper
 
 if TYPE_CHECKING:
@@ -61,7 +63,6 @@ TICK = 0.25
 
 _REPLACED_LEFT = "%r is stored; of what it replaced, segments may be left for a collection"
 _OWN_LEFT = "%r was not stored; some of its segments may be left for a collection"
-_DATE = "%a, %d %b %Y %H:%M:%S GMT"
 
 
 class Multipart:
@@ -152,22 +153,25 @@ class Multipart:
         listed = self._container.manifest(source, headers)
         if listed is None:
             return False
-        segments = list(self.sweeper.leaves(read_manifest(listed)))
-        if any(segment.range or not segment.etag for segment in segments):
+        top = read_manifest(listed)
+        segments = list(self.sweeper.leaves(top))
+        if any(segment.range or not (segment.etag and segment.path) for segment in segments):
             return False
+        if Manifest(top).etag != unquoted(headers.get("etag")):
+            raise ObjectChanged(f"{source!r} changed while it was copied", filename=source)
         fields = {key: value for key, value in headers.items() if key.startswith(COPIED)}
         marker = Marker(target, "write", fields=fields)
 
-        def copy(number: int, segment: Segment) -> Segment:
-            with _left_alone(source):
+        def store(number: int, segment: Segment) -> Segment:
+            with _about(source):
                 return self._segments.copy(segment, marker, number)
 
-        tasks = (partial(copy, number, segment) for number, segment in enumerate(segments, 1))
+        tasks = (partial(store, number, segment) for number, segment in enumerate(segments, 1))
         self._commit(marker, tasks, self.limit(), _Moved(None, None))
         return True
 
     def _put(self, marker: Marker, number: int, content: Content) -> Segment:
-        with _left_alone(marker.name):
+        with _about(marker.name):
             return self._segments.put(marker, number, content)
 
     def _commit(
@@ -179,7 +183,8 @@ class Multipart:
     ) -> ObjectInfo:
         stored: dict[int, Segment] = {}
         try:
-            self._mark(marker)  # (1)
+            with _about(marker.name):
+                self._segments.mark(marker)  # (1)
             with at_once(tasks, self._width) as results:  # (2)
                 moved.tell_until(results.wait)
                 for index, segment in results:
@@ -204,10 +209,6 @@ class Multipart:
         except FSError:
             logger.warning(_REPLACED_LEFT, marker.name, exc_info=True)
         return info
-
-    def _mark(self, marker: Marker) -> None:
-        with _left_alone(marker.name):
-            self._segments.mark(marker)
 
     def _undo(self, marker: Marker, stored: Collection[Segment]) -> None:
         """Remove what a failed write has stored: what it knows of, and what is listed."""
@@ -241,8 +242,8 @@ class Multipart:
         except FSError as error:
             # An answer was lost: this one's, or that of a completion that is repeated.
             lost = error.maybe_applied or isinstance(error, FileExists)
-            if lost and self._is_stored(marker):
-                return object_info(name, self._container.headers(name, newest=True))
+            if lost and self._may_be_stored(marker):
+                return self._described(name)
             if _is_refusal(error):
                 raise _refused(error, name) from error
             error.filename = name
@@ -263,7 +264,7 @@ class Multipart:
                 partial(self._segments.put_manifest, marker, f"{level}-{number:06}", group)
                 for number, group in enumerate(groups)
             )
-            with _left_alone(marker.name):
+            with _about(marker.name):
                 try:
                     joined = dict(at_once(tasks, self._width))
                 except SwiftError as error:
@@ -273,12 +274,18 @@ class Multipart:
             segments = [joined[index] for index in range(len(groups))]
         return segments
 
-    def _is_stored(self, marker: Marker) -> bool:
+    def _may_be_stored(self, marker: Marker) -> bool:
         """Tell whether the object is that of the marker; False where nobody says."""
         try:
-            return marker.id in self.sweeper.referred(marker.name)
+            return self._is_stored(marker)
         except FSError:
             return False
+
+    def _is_stored(self, marker: Marker) -> bool:
+        return marker.id in self.sweeper.referred(marker.name)
+
+    def _described(self, name: str) -> ObjectInfo:
+        return object_info(name, self._container.headers(name, newest=True))
 
     def checksums(self, info: ObjectInfo) -> list[tuple[int, str]]:
         """Return the size and the MD5 of each segment of a large object, in order.
@@ -288,14 +295,16 @@ class Multipart:
         :raises ObjectChanged: it was replaced meanwhile.
         """
         listed = self._container.manifest(info.name)
+        if listed is None and "x-object-manifest" in self._container.headers(info.name):
+            return []
         segments = read_manifest(listed) if listed is not None else []
         if any(segment.range for segment in segments):
-            return []
-        leaves = [] if not segments else list(self.sweeper.leaves(segments))
+            return []  # Its ETag is made in another way.
+        if Manifest(segments).etag != info.etag:
+            raise ObjectChanged(f"{info.name!r} is another version now", filename=info.name)
+        leaves = list(self.sweeper.leaves(segments))
         if any(leaf.range or not leaf.etag for leaf in leaves):
             return []
-        if segments and Manifest(segments).etag != info.etag:
-            raise ObjectChanged(f"{info.name!r} is another version now", filename=info.name)
         return [(leaf.size, leaf.etag) for leaf in leaves]
 
     # Uploads, step by step.
@@ -307,7 +316,8 @@ class Multipart:
         """
         self.limit()
         marker = replace(self._begun(name, properties, overwrite=overwrite), kind="upload")
-        self._mark(marker)  # (1)
+        with _about(name):
+            self._segments.mark(marker)  # (1)
         return marker
 
     def resume(self, name: str, upload: str) -> Marker:
@@ -316,10 +326,14 @@ class Multipart:
         :raises UploadClosed: there is none, or it was aborted, or completed over 7 days ago.
         """
         # It comes from a stranger.
-        marker = self._segments.marker(name, upload) if is_id(upload) else None
+        marker = self._current(name, upload) if is_id(upload) else None
         if marker is None or marker.kind != "upload" or marker.state == "aborted":
             raise _closed(name)
         return marker
+
+    def _current(self, name: str, upload: str) -> Marker | None:
+        with _about(name):
+            return self._segments.marker(name, upload)
 
     def open_uploads(self) -> Iterator[Marker]:
         """Yield the uploads that are open. One request for each, and for each page."""
@@ -336,22 +350,21 @@ class Multipart:
         """
         told = content if progress is None else Told(content, progress)
         segment = self._put(marker, number, told)  # (2)
-        current = self._segments.marker(marker.name, marker.id)
-        if current is None or current.state == "aborted":
-            self.sweeper.delete([segment.name])
+        current = self._current(marker.name, marker.id)
+        if current is not None and current.state == "aborted":
+            with _about(marker.name):
+                self.sweeper.delete([segment.name])
+        # One that is no longer remembered may have become an object that has this very part.
         if current is None or current.state != "open":
             raise _closed(marker.name)
         return Part(number, segment.size, segment.etag)
 
     def parts(self, marker: Marker) -> list[Part]:
         """Return what a listing shows of an upload's parts, the newest of each number."""
-        newest: dict[int, tuple[float, Part]] = {}
-        for stored in self._segments.of_upload(marker):
-            if stored.part is not None:
-                found = stored.age(), stored.part
-                number = stored.part.number
-                newest[number] = min(found, newest.get(number, found), key=lambda pair: pair[0])
-        return [newest[number][1] for number in sorted(newest)]
+        with _about(marker.name):
+            listed = sorted(self._segments.of_upload(marker), key=Stored.when)
+        newest = {stored.part.number: stored.part for stored in listed if stored.part is not None}
+        return [newest[number] for number in sorted(newest)]
 
     def complete(self, marker: Marker, parts: Collection[Part]) -> ObjectInfo:
         """Make the object of these parts, in their order; again, with the same outcome.
@@ -363,15 +376,21 @@ class Multipart:
         current = self.resume(marker.name, marker.id)
         if current.state == "completed":
             return _completed(current)
+        if not parts:
+            raise InvalidPart(f"{marker.name!r} would have no parts", filename=marker.name)
         segments = [self._segments.part(current, part) for part in parts]
-        listed = self._nested(current, segments, self.limit())
-        info = self._join(current, listed)  # (3), the commit point
-        self._check_not_aborted(current)
-        modified = None if info.modified is None else info.modified.strftime(_DATE)
-        ended = replace(
-            current, state="completed", etag=info.etag, size=info.size, modified=modified
-        )
-        self._segments.mark(ended)  # (4)
+        try:
+            listed = self._nested(current, segments, self.limit())
+            info = self._join(current, listed)  # (3), the commit point
+        except InvalidPart:
+            # Another completion may have ended, and what it made may have been deleted again.
+            current = self.resume(marker.name, marker.id)
+            if current.state == "completed":
+                return _completed(current)
+            raise
+        self._check_not_aborted(current, parts)
+        with _about(current.name, maybe_applied=True):
+            self._segments.mark(_ended(current, info))  # (4)
         try:
             if current.overwrite:
                 self.sweeper.sweep(current.name)  # (5)
@@ -379,16 +398,20 @@ class Multipart:
             logger.warning(_REPLACED_LEFT, current.name, exc_info=True)
         return info
 
-    def _check_not_aborted(self, marker: Marker) -> None:
-        """Take back an object whose segments an abort is removing.
+    def _check_not_aborted(self, marker: Marker, parts: Collection[Part]) -> None:
+        """Take back an object whose segments an abort may be removing.
 
         :raises UploadClosed: it was.
         """
-        current = self._segments.marker(marker.name, marker.id)
-        if current is not None and current.state != "aborted":
-            return
-        if self._is_stored(marker):
-            self._container.delete(marker.name)
+        with _about(marker.name, maybe_applied=True):
+            current = self._segments.marker(marker.name, marker.id)
+            if current is not None and current.state != "aborted":
+                return
+            if self._is_stored(marker):
+                self._container.delete(marker.name)
+            # Once more: the abort may have found the object, and given way to it.
+            self._segments.mark(replace(marker, state="aborted"))
+            self._remove(marker, parts)
         raise _closed(marker.name)
 
     def abort(self, marker: Marker, parts: Collection[Part]) -> None:
@@ -397,13 +420,27 @@ class Multipart:
         :param parts: those that are known; a listing may not show them yet.
         :raises UploadClosed: it was completed.
         """
-        current = self._segments.marker(marker.name, marker.id)
+        current = self._current(marker.name, marker.id)
         if current is None or current.state == "completed":
             raise _closed(marker.name)
-        self._segments.mark(replace(current, state="aborted"))
+        with _about(marker.name):
+            self._segments.mark(replace(current, state="aborted"))
+            if self._has_given_way(current):
+                raise _closed(marker.name)
+            self._remove(current, parts)
+
+    def _has_given_way(self, marker: Marker) -> bool:
+        """Tell whether a completion was first, and its object stays."""
+        if not self._is_stored(marker):
+            return False
+        self._segments.mark(_ended(marker, self._described(marker.name)))
         if self._is_stored(marker):
-            self._segments.mark(replace(current, state="completed"))
-            raise _closed(marker.name)
+            return True
+        # It has seen us, and taken back its object.
+        self._segments.mark(replace(marker, state="aborted"))
+        return False
+
+    def _remove(self, marker: Marker, parts: Collection[Part]) -> None:
         known = (self._segments.part(marker, part).name for part in parts)
         listed = (stored.name for stored in self._segments.of_upload(marker))
         self.sweeper.delete({*known, *listed})
@@ -453,21 +490,30 @@ class _Moved:
             self._progress(moved, self._size)
 
 
+@contextmanager
+def _about(name: str, *, maybe_applied: bool = False) -> Iterator[None]:
+    """Let errors of segments and markers tell of the object: it is what their caller knows.
+
+    :param maybe_applied: whether the object may have been stored.
+    """
+    try:
+        yield
+    except FSError as error:
+        error.filename, error.maybe_applied = name, maybe_applied
+        raise
+
+
+def _ended(marker: Marker, info: ObjectInfo) -> Marker:
+    """Return what is remembered of an upload that has become this object."""
+    modified = None if info.modified is None else format_datetime(info.modified, usegmt=True)
+    return replace(marker, state="completed", etag=info.etag, size=info.size, modified=modified)
+
+
 def _completed(marker: Marker) -> ObjectInfo:
     headers = {**marker.fields, "content-length": str(marker.size), "etag": marker.etag or ""}
     if marker.modified is not None:
         headers["last-modified"] = marker.modified
     return replace(object_info(marker.name, headers), is_manifest=True)
-
-
-@contextmanager
-def _left_alone(name: str) -> Iterator[None]:
-    """Say of what fails here which object it was for, and that this was not touched."""
-    try:
-        yield
-    except FSError as error:
-        error.filename, error.maybe_applied = name, False
-        raise
 
 
 def _refused(error: FSError, name: str) -> InvalidPart:

@@ -4,8 +4,8 @@
 
 - ``<hash>/<upload>/<number>/<md5>``: a segment. No two contents ever share such a name, so a
   segment never changes.
-- ``<hash>/<upload>/manifest/<level>-<number>``: a manifest that is part of another, where one
-  cannot list all segments.
+- ``<hash>/<upload>/manifest/<level>-<number>-<etag>``: a manifest that is part of another, where
+  one cannot list all segments. Nor does this ever change.
 - ``uploads/<hash>/<upload>``: the *marker* of an upload: what was started, and its state.
 
 All of them say in their content type whose they are, so that a listing is enough to know it.
@@ -72,7 +72,7 @@ def is_id(text: str) -> bool:
 class Segment:
     """What a manifest lists."""
 
-    #: ``/<container>/<object>``.
+    #: ``/<container>/<object>``; empty for bytes that are in the manifest itself.
     path: str
     #: MD5; of a manifest, that of its segments' ETags together.
     etag: str
@@ -111,10 +111,14 @@ class Stored:
             return None
         return Part(int(found[1]), self.info.size or 0, found[2])
 
+    def when(self) -> float:
+        """Return the Unix time, in seconds, at which it was stored."""
+        modified = self.info.modified
+        return modified.timestamp() if modified is not None else time.time()
+
     def age(self) -> float:
         """Return the seconds since it was stored."""
-        modified = self.info.modified
-        return time.time() - modified.timestamp() if modified is not None else 0.0
+        return time.time() - self.when()
 
 
 class Segments:
@@ -162,7 +166,7 @@ class Segments:
     def put_manifest(self, marker: Marker, name: str, segments: list[Segment]) -> Segment:
         """Store a manifest that is to be part of another. One request."""
         manifest = Manifest(segments)
-        name = f"{path_in(marker)}manifest/{name}"
+        name = f"{path_in(marker)}manifest/{name}-{manifest.etag}"
         fields = {"content-type": _type_of(marker.name), **marker.expiry}
         self.objects.store(name, manifest, fields, overwrite=True, query=PUT_MANIFEST)
         joined = self.segment(name, manifest.etag, manifest.length)
@@ -221,7 +225,9 @@ class Segments:
     def mark(self, marker: Marker) -> None:
         """Store a marker; what is no longer open expires. One request."""
         fields = {"content-type": _type_of(marker.name)}
-        if marker.state != "open":
+        if marker.state == "open":
+            fields.update(marker.expiry)  # Nothing can be made of its segments after that.
+        else:
             fields["x-delete-after"] = str(REMEMBERED)
         content = Held(json.dumps(asdict(marker)).encode())
         self.objects.store(_marker_name(marker.name, marker.id), content, fields, overwrite=True)
@@ -245,11 +251,14 @@ class Segments:
     def _read(self, name: str) -> Marker | None:
         try:
             with self.objects.get(name, newest=True) as stream:
-                return Marker(**json.loads(stream.read()))
+                marker = Marker(**json.loads(stream.read()))
+            if _marker_name(marker.name, marker.id) != name:
+                raise ValueError("it is another's")
         except FileNotFound:
             return None
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, AttributeError) as error:
             raise SwiftError(f"{self.name}/{name} is no marker of an upload") from error
+        return marker
 
     def _listed(self, prefix: str) -> Iterator[Stored]:
         for page in self.objects.pages(prefix):
@@ -307,8 +316,9 @@ def read_manifest(text: bytes) -> list[Segment]:
 
 
 def _listed_segment(entry: Mapping[str, Any]) -> Segment:
-    if "data" in entry:  # Bytes that are in the list itself.
-        return Segment(path="", etag="", size=len(base64.b64decode(entry["data"])))
+    if "data" in entry:
+        data = base64.b64decode(entry["data"])
+        return Segment("", md5_of(data), len(data))
     return Segment(
         path=entry["name"],
         etag=unquoted(entry["hash"]) or "",

@@ -635,12 +635,12 @@ class Storage:
         mount = self._mount()
         return self._told(mount, mount.backend.list(prefix or "", delimiter or "", after or ""))
 
-    def _told(self, mount: Mount, found: Iterator[T]) -> Iterator[T]:
+    def _told(self, mount: Mount, found: Iterator[T], operation: str = "list") -> Iterator[T]:
         """Return what was found, as it is where nobody wants to be told of the listing's end."""
-        return found if mount.on_event is None else self._watched_listing(mount, found)
+        return found if mount.on_event is None else self._watched_listing(mount, found, operation)
 
-    def _watched_listing(self, mount: Mount, found: Iterator[T]) -> Iterator[T]:
-        with self._watched(mount, "list"):
+    def _watched_listing(self, mount: Mount, found: Iterator[T], operation: str) -> Iterator[T]:
+        with self._watched(mount, operation):
             yield from found
 
     def serve(
@@ -802,7 +802,7 @@ class Storage:
             UploadInfo(marker.id, marker.name, datetime.fromtimestamp(marker.started, timezone.utc))
             for marker in found
         )
-        return self._told(mount, infos)
+        return self._told(mount, infos, "list_uploads")
 
     def collect_garbage(
         self, older_than: float = 24 * 3600, *, dry_run: bool = False

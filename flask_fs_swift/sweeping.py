@@ -112,7 +112,10 @@ class Sweeper:
         return uploads_in(read_manifest(listed), self._segments.name, name)
 
     def leaves(self, segments: Iterable[Segment]) -> Iterator[Segment]:
-        """Yield what has bytes: the segments of a manifest, and of those that it lists whole."""
+        """Yield what has bytes: the segments of a manifest, and of those that it lists.
+
+        A manifest of which only a range is listed comes as it is.
+        """
         for segment in segments:
             if segment.is_manifest and not segment.range:
                 yield from self.leaves(self._segments.inner(segment))

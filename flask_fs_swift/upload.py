@@ -5,6 +5,7 @@ State: ``_parts``, what was put through this handle, guarded by ``_lock``.
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: The highest number of a part.
 MAX_PARTS = 10_000
+
+_MD5 = re.compile("[0-9a-f]{32}")
 
 
 class Upload:
@@ -116,9 +119,11 @@ class Upload:
         if parts is None:
             with self._lock:
                 parts = list(self._parts.values())
-        chosen = sorted(parts, key=lambda part: part.number)
+        chosen = list(parts)
         for part in chosen:
             self._check_number(part.number)
+            if not _is_whole(part):
+                raise self._invalid(f"part {part.number} has no size, or an ETag that is no MD5")
         if len({part.number for part in chosen}) < len(chosen):
             raise self._invalid("two parts have the same number")
         total = sum(part.size for part in chosen)
@@ -128,11 +133,17 @@ class Upload:
                 filename=self.filename,
                 limit=self._max_size,
             )
-        return chosen
+        return sorted(chosen, key=lambda part: part.number)
 
     def _check_number(self, number: int) -> None:
-        if not isinstance(number, int) or not 1 <= number <= MAX_PARTS:
-            raise self._invalid(f"parts have numbers from 1 to {MAX_PARTS}, not {number}")
+        if type(number) is not int or not 1 <= number <= MAX_PARTS:
+            raise self._invalid(f"parts have numbers from 1 to {MAX_PARTS}, not {number!r}")
 
     def _invalid(self, reason: str) -> InvalidPart:
         return InvalidPart(f"{self.filename!r}: {reason}", filename=self.filename)
+
+
+def _is_whole(part: Part) -> bool:
+    """Tell whether there can be such a part: it may have come a long way."""
+    size, etag = part.size, part.etag
+    return type(size) is int and size > 0 and isinstance(etag, str) and bool(_MD5.fullmatch(etag))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import json
 import os
@@ -26,20 +27,24 @@ from flask_fs_swift import (
 )
 from flask_fs_swift.blocks import BLOCK
 from flask_fs_swift.fetching import RANGE
+from flask_fs_swift.hashing import md5_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from conftest import MakeStorage
     from situations.hubs import RunIn
 
-    from flask_fs_swift import Event
+    from flask_fs_swift import Event, ObjectInfo
     from flask_fs_swift.devserver import DevServer, Faults
 
 MIB = 1024 * 1024
 CONTENT = random.Random(5).randbytes(3 * MIB)
 #: In ranges of a quarter of MiB, when ``small_ranges`` are in use.
 SMALL = MIB // 4
+#: Bytes of a part, no multiple of a range or a block.
+PART = 900_001
 
 
 @pytest.fixture
@@ -172,6 +177,202 @@ def test_a_large_object_arrives(large: tuple[Storage, str], tmp_path: Path) -> N
     info = files.download("large", tmp_path / "a")
     assert (info.is_manifest, info.size) == (True, len(CONTENT))
     assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+@pytest.fixture
+def in_parts(make_storage: MakeStorage) -> Storage:
+    """A storage whose ``large`` is of four segments that end in the midst of small ranges."""
+    files = make_storage(create_container=True)
+    upload = files.start_upload("large")
+    for number, at in enumerate(range(0, len(CONTENT), PART), 1):
+        upload.put_part(number, CONTENT[at : at + PART])
+    upload.complete()
+    return files
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+@pytest.mark.parametrize("skip", [0, 3, 11])
+@pytest.mark.usefixtures("small_ranges")
+def test_a_byte_of_a_segment_that_is_wrong_is_an_error(
+    in_parts: Storage, swift_faults: Faults, tmp_path: Path, skip: int, concurrency: int
+) -> None:
+    """Each segment is held against the manifest, whichever ranges it came in."""
+    swift_faults.add("corrupt", method="GET", path="/large$", offset=100, skip=skip)
+    with pytest.raises(ETagMismatchError) as raised:
+        in_parts.download("large", tmp_path / "a", concurrency=concurrency)
+    assert raised.value.expected in {
+        md5_of(CONTENT[at : at + PART]) for at in range(0, len(CONTENT), PART)
+    }
+    assert_nothing_is_left(in_parts, tmp_path)
+    in_parts.download("large", tmp_path / "a", concurrency=concurrency)
+    assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+def test_a_large_object_that_comes_by_one_request_is_verified(
+    in_parts: Storage, swift_faults: Faults, tmp_path: Path
+) -> None:
+    swift_faults.add("corrupt", method="GET", path="/large$", offset=len(CONTENT) - 1)
+    with pytest.raises(ETagMismatchError) as raised:
+        in_parts.download("large", tmp_path / "a")
+    assert raised.value.expected == md5_of(CONTENT[len(CONTENT) // PART * PART :])
+    assert_nothing_is_left(in_parts, tmp_path)
+
+
+@pytest.mark.parametrize("size", [RANGE - 1, RANGE, RANGE + 1, 2 * RANGE, 2 * RANGE + 1])
+def test_large_objects_around_the_length_of_a_range(
+    on_swift: Storage, swift_faults: Faults, tmp_path: Path, size: int
+) -> None:
+    content = random.Random(size).randbytes(size)
+    half = size // 2 + 1000
+    upload = on_swift.start_upload("large")
+    for number, part in enumerate((content[:half], content[half:]), 1):
+        upload.put_part(number, part)
+    upload.complete()
+    swift_faults.forget()
+    told: list[int] = []
+    on_swift.download("large", tmp_path / "a", progress=lambda done, _: told.append(done))
+    assert (tmp_path / "a").read_bytes() == content
+    assert told[-1] == size
+    asked = [request for request in swift_faults.requests() if request.method == "GET"]
+    assert len([each for each in asked if not each.query]) == -(-size // RANGE)
+    assert_nothing_is_left(on_swift, tmp_path, "a")
+    swift_faults.add("corrupt", method="GET", path="/large$", offset=half % RANGE - 1)
+    with pytest.raises(ETagMismatchError):
+        on_swift.download("large", tmp_path / "a", overwrite=True)
+    assert (tmp_path / "a").read_bytes() == content
+
+
+@pytest.mark.parametrize("ranges", [1, 12])
+@pytest.mark.parametrize("when", ["before the list", "after the list"])
+@pytest.mark.parametrize("change", ["large", "plain", "delete"])
+def test_a_large_object_that_changes_meanwhile_is_an_error(
+    in_parts: Storage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+    when: str,
+    ranges: int,
+) -> None:
+    """One that comes by one request is still one version, once it is known how to verify it."""
+    (tmp_path / "a").write_text("before")
+    backend = in_parts._mount().backend
+    if ranges > 1:
+        monkeypatch.setattr("flask_fs_swift.fetching.RANGE", len(CONTENT) // ranges)
+    checksums = backend.checksums
+
+    def change_it() -> None:
+        if change == "delete":
+            in_parts.delete("large")
+        elif change == "plain":
+            in_parts.write("large", CONTENT[::-1], overwrite=True)
+        else:
+            upload = in_parts.start_upload("large", overwrite=True)
+            upload.put_part(1, CONTENT[::-1])
+            upload.complete()
+
+    def checksums_beside_a_change(info: ObjectInfo) -> Any:
+        if when == "before the list":
+            change_it()
+            return checksums(info)
+        sums = checksums(info)
+        change_it()
+        return sums
+
+    monkeypatch.setattr(backend, "checksums", checksums_beside_a_change)
+    if (ranges, when) == (1, "after the list"):
+        in_parts.download("large", tmp_path / "a", overwrite=True)
+        assert (tmp_path / "a").read_bytes() == CONTENT
+        return
+    with pytest.raises(ObjectChanged):
+        in_parts.download("large", tmp_path / "a", overwrite=True)
+    assert (tmp_path / "a").read_text() == "before"
+    assert_nothing_is_left(in_parts, tmp_path, "a")
+
+
+def put_manifest(other: Any, container: str, name: str, entries: list[dict[str, Any]]) -> None:
+    query = "multipart-manifest=put"
+    other.put_object(container, name, json.dumps(entries), query_string=query)
+
+
+@pytest.fixture
+def other_program(swift_server: DevServer, on_swift: Storage) -> Iterator[Any]:
+    """A swiftclient of its own; the container has ``parts/0`` to ``parts/2``."""
+    other: Any = swiftclient.Connection(  # type: ignore[call-arg]
+        authurl=swift_server.auth_url, user=swift_server.user, key=swift_server.key
+    )
+    for number, at in enumerate(range(0, len(CONTENT), MIB)):
+        other.put_object(on_swift.name, f"parts/{number}", CONTENT[at : at + MIB])
+    yield other
+    other.close()
+
+
+@pytest.mark.usefixtures("small_ranges")
+def test_lists_in_lists_of_other_programs_are_verified(
+    on_swift: Storage, other_program: Any, swift_faults: Faults, tmp_path: Path
+) -> None:
+    container = on_swift.name
+    inner = [{"path": f"/{container}/parts/{number}"} for number in (1, 2)]
+    put_manifest(other_program, container, "inner", inner)
+    outer = [{"path": f"/{container}/parts/0"}, {"path": f"/{container}/inner"}]
+    put_manifest(other_program, container, "large", outer)
+    on_swift.download("large", tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    swift_faults.add("corrupt", method="GET", path="/large$", offset=100, skip=9)
+    with pytest.raises(ETagMismatchError) as raised:
+        on_swift.download("large", tmp_path / "b")
+    assert raised.value.expected == md5_of(CONTENT[2 * MIB :])
+    assert_nothing_is_left(on_swift, tmp_path, "a")
+
+
+@pytest.mark.usefixtures("small_ranges")
+def test_lists_of_parts_of_objects_arrive(
+    on_swift: Storage, other_program: Any, tmp_path: Path
+) -> None:
+    container = on_swift.name
+    entries = [
+        {"path": f"/{container}/parts/0", "range": "100-299999"},
+        {"path": f"/{container}/parts/1", "range": "-500000"},
+        {"path": f"/{container}/parts/2"},
+    ]
+    put_manifest(other_program, container, "large", entries)
+    put_manifest(other_program, container, "outer", [{"path": f"/{container}/large"}])
+    both = [{"path": f"/{container}/parts/{number}"} for number in (0, 1)]
+    put_manifest(other_program, container, "both", both)
+    some = [{"path": f"/{container}/both", "range": "10-1399999"}]
+    put_manifest(other_program, container, "some", some)
+    put_manifest(other_program, container, "outermost", [{"path": f"/{container}/some"}])
+    joined = CONTENT[100:300_000] + CONTENT[2 * MIB - 500_000 :]
+    on_swift.start_upload("other").abort()  # There are segments: a copy looks at its source.
+    for name in ("large", "outer", "some", "outermost"):
+        expected = joined if name in {"large", "outer"} else CONTENT[10:1_400_000]
+        on_swift.download(name, tmp_path / name)
+        assert (tmp_path / name).read_bytes() == expected
+        on_swift.copy(name, "copy", overwrite=True)
+        assert on_swift.read("copy") == expected
+
+
+@pytest.mark.usefixtures("small_ranges")
+def test_lists_with_bytes_of_their_own_are_verified(
+    on_swift: Storage, other_program: Any, swift_faults: Faults, tmp_path: Path
+) -> None:
+    container = on_swift.name
+    entries = [
+        {"data": base64.b64encode(b"head").decode()},
+        {"path": f"/{container}/parts/0"},
+    ]
+    put_manifest(other_program, container, "large", entries)
+    expected = b"head" + CONTENT[:MIB]
+    on_swift.download("large", tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == expected
+    swift_faults.add("corrupt", method="GET", path="/large$", offset=1)
+    with pytest.raises(ETagMismatchError) as raised:
+        on_swift.download("large", tmp_path / "b")
+    assert raised.value.expected == md5_of(b"head")
+    on_swift.start_upload("other").abort()  # There are segments: the next verbs look for some.
+    on_swift.copy("large", "copy")
+    assert on_swift.read("copy") == expected
+    on_swift.write("large", b"plain", overwrite=True)
+    on_swift.delete("copy")
 
 
 def test_an_object_of_no_known_size_arrives(

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import zipfile
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import swiftclient
 
+from flask_fs_swift import (
+    FileNotFound,
+    ObjectChanged,
+    RangeNotSatisfiable,
+    SwiftBackend,
+    SwiftUnavailable,
+)
+from flask_fs_swift.multipart import Multipart
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from conftest import MakeStorage
 
     from flask_fs_swift import Storage
     from flask_fs_swift.devserver import DevServer, Faults
@@ -172,3 +185,159 @@ def test_segments_of_another_container_are_copied_and_left(
     other_program.delete_object(other, "a b")
     assert swift_files.read("copy.bin") == PARTS[0]
     assert swift_files.info("copy.bin").is_manifest
+
+
+# Read where one likes.
+
+
+@pytest.fixture
+def in_parts(swift_files: Storage) -> Storage:
+    """A storage whose ``large.bin`` is of two segments of ours."""
+    store_in_parts(swift_files, PARTS)
+    return swift_files
+
+
+def store_in_parts(files: Storage, parts: list[bytes]) -> None:
+    upload = files.start_upload("large.bin", overwrite=True)
+    for number, part in enumerate(parts, 1):
+        upload.put_part(number, part)
+    upload.complete()
+
+
+def test_a_large_object_is_a_file_that_seeks(in_parts: Storage) -> None:
+    joint = len(PARTS[0])
+    with in_parts.open("large.bin", "rb") as file:
+        for start in (joint - 10, 0, joint, len(WHOLE) - 5, joint - 1):
+            assert file.seek(start) == start
+            assert file.read(20) == WHOLE[start : start + 20]
+        assert file.seek(-7, os.SEEK_END) == len(WHOLE) - 7
+        assert file.read() == WHOLE[-7:]
+        assert file.read(1) == b""
+
+
+def test_some_bytes_of_a_large_object(in_parts: Storage) -> None:
+    joint = len(PARTS[0])
+    wanted = [(joint - 1, joint + 1), (0, 1), (len(WHOLE) - 1, None), (joint, None), (5, 5)]
+    expected = [WHOLE[start:end] for start, end in wanted]
+    assert in_parts.read_ranges("large.bin", wanted[:4]) == expected[:4]
+    for (start, end), content in zip(wanted[:4], expected, strict=False):
+        assert in_parts.read("large.bin", start=start, end=end) == content
+        assert b"".join(in_parts.read_chunks("large.bin", 1000, start=start, end=end)) == content
+    with pytest.raises(RangeNotSatisfiable) as raised:
+        in_parts.read("large.bin", start=len(WHOLE))
+    assert raised.value.size == len(WHOLE)
+
+
+def test_one_member_of_a_large_archive_takes_a_few_requests(
+    swift_files: Storage, swift_faults: Faults
+) -> None:
+    members = {f"{number}.bin": os.urandom(500_000) for number in range(8)}
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as zipped:
+        for name, content in members.items():
+            zipped.writestr(name, content)
+    content = archive.getvalue()
+    starts = range(0, len(content), 700_001)
+    store_in_parts(swift_files, [content[at : at + 700_001] for at in starts])
+    swift_faults.forget()
+    with zipfile.ZipFile(swift_files.open("large.bin", "rb")) as zipped:
+        assert zipped.read("5.bin") == members["5.bin"]
+    assert len(swift_faults.requests()) <= 8
+
+
+@pytest.mark.parametrize("by", ["large", "same size", "plain", "nothing"])
+@pytest.mark.parametrize("read", ["file", "ranges", "stream"])
+def test_two_versions_of_a_large_object_are_never_mixed(
+    in_parts: Storage, swift_faults: Faults, monkeypatch: pytest.MonkeyPatch, by: str, read: str
+) -> None:
+    parts = [os.urandom(600_000), os.urandom(600_001)]
+    store_in_parts(in_parts, parts)
+
+    def change() -> None:
+        if by == "nothing":
+            in_parts.delete("large.bin")
+        elif by == "plain":
+            in_parts.write("large.bin", WHOLE, overwrite=True)
+        else:
+            store_in_parts(in_parts, parts[::-1] if by == "same size" else PARTS)
+
+    gone = FileNotFound if by == "nothing" else ObjectChanged
+    if read == "file":
+        with in_parts.open("large.bin", "rb") as file:
+            assert file.read(10) == parts[0][:10]
+            change()
+            file.seek(700_000)
+            with pytest.raises(gone):
+                file.read(10)
+    elif read == "ranges":
+        backend = in_parts._mount().backend
+        get = backend.get
+
+        def get_and_change(*wanted: Any) -> Any:
+            monkeypatch.setattr(backend, "get", get)
+            stream = get(*wanted)
+            change()
+            return stream
+
+        monkeypatch.setattr(backend, "get", get_and_change)
+        with pytest.raises(gone):
+            in_parts.read_ranges("large.bin", [(0, 10), (1_000_000, 1_000_010)])
+    else:
+        swift_faults.add("truncate", method="GET", path="large.bin$", bytes=500_000)
+        with in_parts.read_chunks("large.bin", 100_000) as stream:
+            next(stream)
+            change()
+            with pytest.raises(ObjectChanged):
+                stream.read()
+
+
+# A large write that fails before its commit point.
+
+
+@pytest.mark.parametrize("fault", ["status", "after_status", "after_reset"])
+@pytest.mark.parametrize("path", ["_segments/uploads/", "/000002/", "/manifest/"])
+def test_a_failed_step_is_no_doubt_about_the_object(
+    make_storage: MakeStorage, swift_faults: Faults, fault: Any, path: str
+) -> None:
+    """What it tells of is the object, which was left alone; what was stored for it is gone."""
+    files = make_storage(retries=0, segment_size=10_000, segment_concurrency=1)
+    files.write("large.bin", b"old")
+    multipart = files._mount().backend.multipart
+    assert isinstance(multipart, Multipart)
+    multipart.limit = lambda: 4  # type: ignore[method-assign]
+    swift_faults.add(fault, method="PUT", path=path)
+    with pytest.raises(SwiftUnavailable) as raised:
+        files.write("large.bin", WHOLE, overwrite=True)
+    assert (raised.value.filename, raised.value.maybe_applied) == ("large.bin", False)
+    swift_faults.clear()
+    assert files.read("large.bin") == b"old"
+    assert list(multipart._segments.objects.pages()) == []
+
+
+def test_a_copy_is_of_one_version(in_parts: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its headers and its segments come from two requests."""
+    backend = in_parts._mount().backend
+    assert isinstance(backend, SwiftBackend)
+    container = backend._container
+    ask = container.headers
+
+    def ask_before_a_change(*asked: Any, **how: Any) -> Any:
+        monkeypatch.setattr(container, "headers", ask)
+        headers = ask(*asked, **how)
+        store_in_parts(in_parts, PARTS[::-1])
+        return headers
+
+    monkeypatch.setattr(container, "headers", ask_before_a_change)
+    with pytest.raises(ObjectChanged) as raised:
+        in_parts.copy("large.bin", "copy.bin")
+    assert raised.value.filename == "large.bin"
+    assert not in_parts.exists("copy.bin")
+
+
+def test_a_copy_tells_which_file_has_changed(in_parts: Storage, swift_faults: Faults) -> None:
+    swift_faults.add("status", method="COPY", path="_segments/", status=412)
+    with pytest.raises(ObjectChanged) as raised:
+        in_parts.copy("large.bin", "copy.bin")
+    assert (raised.value.filename, raised.value.maybe_applied) == ("large.bin", False)
+    assert not in_parts.exists("copy.bin")
+    assert in_parts.collect_garbage(older_than=0) == []

@@ -18,7 +18,7 @@ LAYERS = [
     "storage",
     "fetching serving forms batch",
     "upload",
-    "swift memory uploads",
+    "swift memory_uploads memory uploads",
     "bulk multipart",
     "sweeping",
     "segments",

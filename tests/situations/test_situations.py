@@ -101,6 +101,11 @@ def test_large_writes_that_are_interrupted_leave_nothing(run: Run, situation: st
 
 
 @in_every_situation
+def test_parts_are_put_and_completed_at_once(run: Run, situation: str) -> None:
+    run(situation, "parts", "one_object_is_made_of_parts_put_at_once")
+
+
+@in_every_situation
 def test_tasks_at_once_are_what_the_situation_has(run: Run, situation: str) -> None:
     run(situation, "downloads", "tasks_at_once_are_what_the_situation_has")
 

@@ -1,0 +1,182 @@
+"""Uploads in parts to the backend that is held in a dict.
+
+What was put is joined when the upload is completed; until then nobody can read it.
+
+State: ``_uploads``, by id, guarded by ``_lock``, and all that is in them. Whoever completes an
+upload joins its parts outside the lock, and then looks again what has become of it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from .concurrency import new_lock
+from .content import Told, whole
+from .errors import FileExists, InvalidPart, UploadClosed
+from .metadata import checked_metadata
+from .names import check_name
+from .objects import Marker, Part
+from .segments import REMEMBERED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from .content import Content
+    from .events import Progress
+    from .objects import ObjectInfo, Orphan, Properties
+
+    Prepare: TypeAlias = Callable[[str, bytes, Properties], Callable[[bool], ObjectInfo]]
+
+
+@dataclass
+class _Upload:
+    """An upload; what is over is remembered for 7 days."""
+
+    marker: Marker
+    properties: Properties
+    #: The newest last.
+    parts: dict[Part, bytes] = field(default_factory=dict)
+    #: What it has become.
+    info: ObjectInfo | None = None
+    #: Unix time, in seconds; None while it is open.
+    ended: float | None = None
+
+
+class MemoryUploads:
+    """Makes objects of parts. Lives as long as its backend.
+
+    :param has: tells whether there is an object.
+    :param prepare: hashes what is to be one, and returns what stores it, which is told whether it
+        may overwrite.
+    """
+
+    def __init__(self, has: Callable[[str], bool], prepare: Prepare) -> None:
+        self._has = has
+        self._prepare = prepare
+        self._lock = new_lock()
+        self._uploads: dict[str, _Upload] = {}
+
+    def start(self, name: str, properties: Properties, *, overwrite: bool) -> Marker:
+        """Begin an upload."""
+        check_name(name)
+        metadata = checked_metadata(properties.metadata)
+        if not overwrite and self._has(name):
+            raise FileExists(f"{name!r} exists", filename=name)
+        marker = Marker(name, "upload", overwrite=overwrite)
+        begun = _Upload(marker, replace(properties, metadata=metadata))
+        with self._lock:
+            self._uploads = {key: one for key, one in self._uploads.items() if _is_known(one)}
+            self._uploads[marker.id] = begun
+        return marker
+
+    def resume(self, name: str, upload: str) -> Marker:
+        """Return what an upload was started with."""
+        with self._lock:
+            found = self._uploads.get(upload)
+            marker = found.marker if found is not None and _is_known(found) else None
+        if marker is None or marker.name != name or marker.state == "aborted":
+            raise _closed(name)
+        return marker
+
+    def open_uploads(self) -> Iterator[Marker]:
+        """Yield the uploads that are open at this moment."""
+        with self._lock:
+            markers = [one.marker for one in self._uploads.values()]
+        return (marker for marker in markers if marker.state == "open")
+
+    def put_part(
+        self, marker: Marker, number: int, content: Content, progress: Progress | None
+    ) -> Part:
+        """Keep a part; others of its number stay, for whoever completes with them."""
+        data = whole(content if progress is None else Told(content, progress))
+        part = Part(number, content.size, content.etag)
+        with self._lock:
+            upload = self._uploads.get(marker.id)
+            is_open = upload is not None and upload.marker.state == "open"
+            if upload is not None and is_open:
+                upload.parts.pop(part, None)
+                upload.parts[part] = data
+        if not is_open:
+            raise _closed(marker.name)
+        return part
+
+    def parts(self, marker: Marker) -> list[Part]:
+        """Return the newest part of each number, by number."""
+        with self._lock:
+            upload = self._uploads.get(marker.id)
+            put = list(upload.parts) if upload is not None else []
+        newest = {part.number: part for part in put}
+        return [newest[number] for number in sorted(newest)]
+
+    def complete(self, marker: Marker, parts: Collection[Part]) -> ObjectInfo:
+        """Make the object of these parts; again, with the same outcome."""
+        name = marker.name
+        with self._lock:
+            upload = self._uploads.get(marker.id)
+            done = upload.info if upload is not None else None
+            pieces = [upload.parts.get(part) for part in parts] if upload is not None else []
+        if done is not None:
+            return done
+        if upload is None or upload.marker.state != "open":
+            raise _closed(name)
+        given = [piece for piece in pieces if piece is not None]
+        if not given or len(given) < len(pieces):
+            raise InvalidPart(f"{name!r}: a part is absent, or another", filename=name)
+        left = _left(upload)
+        if left is not None and left <= 0:
+            raise InvalidPart(f"the parts of {name!r} have expired", filename=name)
+        properties = replace(upload.properties, expires_after=left)
+        store = self._prepare(name, b"".join(given), properties)
+        with self._lock:
+            if upload.info is not None:
+                return upload.info
+            if upload.marker.state == "open":
+                upload.info = store(upload.marker.overwrite)
+                _end(upload, replace(upload.marker, state="completed"))
+                return upload.info
+        raise _closed(name)
+
+    def abort(self, marker: Marker, _parts: Collection[Part]) -> None:
+        """End an upload and drop its parts."""
+        with self._lock:
+            upload = self._uploads.get(marker.id)
+            is_over = upload is None or upload.info is not None
+            if upload is not None and not is_over:
+                _end(upload, replace(upload.marker, state="aborted"))
+        if is_over:
+            raise _closed(marker.name)
+
+    def collect(self, _older_than: float, *, dry_run: bool) -> list[Orphan]:
+        """Return nothing: nothing is ever left."""
+        del dry_run
+        return []
+
+    def close(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._uploads.clear()
+
+
+def _end(upload: _Upload, marker: Marker) -> None:
+    """Note how an upload has ended; the caller holds the lock."""
+    upload.marker = marker
+    upload.parts.clear()
+    upload.ended = time.time()
+
+
+def _is_known(upload: _Upload) -> bool:
+    return upload.ended is None or time.time() - upload.ended < REMEMBERED
+
+
+def _left(upload: _Upload) -> int | None:
+    """Return the seconds until what was started expires; None: it does not."""
+    seconds = upload.properties.expires_after
+    return None if seconds is None else round(upload.marker.started + seconds - time.time())
+
+
+def _closed(name: str) -> UploadClosed:
+    return UploadClosed(
+        f"there is no such upload of {name!r} here, or it was completed or aborted", filename=name
+    )
