@@ -17,6 +17,7 @@ import base64
 import copy
 import hashlib
 import json
+import logging
 import re
 import time
 from dataclasses import asdict, dataclass, replace
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from .content import Content
     from .objects import ObjectInfo
 
+logger = logging.getLogger(__name__)
+
 #: Seconds for which a completed or aborted upload is remembered.
 REMEMBERED = 7 * 24 * 3600
 #: Seconds for which a container of segments is believed to be there, or not to be.
@@ -51,6 +54,10 @@ _SEGMENT = re.compile(r"([0-9a-f]{64})/([0-9a-f]{32})/(.+)", re.DOTALL)
 _PART = re.compile(r"([0-9]{6})/([0-9a-f]{32})")
 _MARKERS = "uploads/"
 _MARKER = re.compile(f"{_MARKERS}[0-9a-f]{{64}}/[0-9a-f]{{32}}")
+
+
+class Unreadable(SwiftError):
+    """What somebody has put among the segments, or in the place of a manifest, is none of ours."""
 
 
 def hash_of(name: str) -> str:
@@ -201,7 +208,7 @@ class Segments:
             objects = Container(replace(self._settings, container=manifest.container), self._caller)
         listed = objects.manifest(manifest.name)
         if listed is None:
-            raise SwiftError(f"the manifest {manifest.path} is listed in another, but absent")
+            raise Unreadable(f"the manifest {manifest.path} is listed in another, but absent")
         return read_manifest(listed)
 
     def delete(self, name: str) -> None:
@@ -241,10 +248,14 @@ class Segments:
         return self._read(_marker_name(name, upload))
 
     def markers(self) -> Iterator[Marker]:
-        """Yield all markers. One request per page, and one for each."""
+        """Yield all markers that can be read. One request per page, and one for each."""
         for page in self.objects.pages(_MARKERS):
             for name in filter(_MARKER.fullmatch, listed_names(page)):
-                marker = self._read(name)
+                try:
+                    marker = self._read(name)
+                except Unreadable as error:
+                    logger.warning("it is left alone: %s", error)
+                    continue
                 if marker is not None:
                     yield marker
 
@@ -257,7 +268,7 @@ class Segments:
         except FileNotFound:
             return None
         except (TypeError, ValueError, AttributeError) as error:
-            raise SwiftError(f"{self.name}/{name} is no marker of an upload") from error
+            raise Unreadable(f"{self.name}/{name} is no marker of an upload") from error
         return marker
 
     def _listed(self, prefix: str) -> Iterator[Stored]:
@@ -312,7 +323,7 @@ def read_manifest(text: bytes) -> list[Segment]:
             raise TypeError("it is no list")
         return [_listed_segment(entry) for entry in listed]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise SwiftError(f"a manifest cannot be read ({type(error).__name__})") from error
+        raise Unreadable(f"a manifest cannot be read ({type(error).__name__})") from error
 
 
 def _listed_segment(entry: Mapping[str, Any]) -> Segment:

@@ -17,13 +17,14 @@ manifest of another name, made by another program, that lists our segments.
 
 from __future__ import annotations
 
+import logging
 import time
 from functools import partial
 from typing import TYPE_CHECKING
 
 from .objects import Orphan
 from .parallel import at_once
-from .segments import Segment, read_manifest, uploads_in
+from .segments import Segment, Unreadable, read_manifest, uploads_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from .container import Container
     from .objects import Marker
     from .segments import Segments, Stored
+
+logger = logging.getLogger(__name__)
 
 
 class Sweeper:
@@ -71,8 +74,12 @@ class Sweeper:
         """
         orphans = []
         for upload, stored in self._segments.all():
-            if min(segment.age() for segment in stored) >= older_than:
+            if min(segment.age() for segment in stored) < older_than:
+                continue
+            try:
                 orphans += self._collect(upload, stored, older_than, dry_run=dry_run)
+            except Unreadable as error:  # It refers to nobody knows what.
+                logger.warning("segments of %r are left alone: %s", stored[0].owner, error)
         if not dry_run:
             self._forget_the_dead(older_than)
         return orphans

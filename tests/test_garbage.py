@@ -28,7 +28,7 @@ from large import (
 
 from flask_fs_swift import InvalidPart, Storage, SwiftError
 from flask_fs_swift.objects import Orphan
-from flask_fs_swift.segments import hash_of
+from flask_fs_swift.segments import PUT_MANIFEST, hash_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -216,14 +216,32 @@ def test_what_other_programs_keep_beside_is_theirs(files: Storage, seen: Beside)
     assert sorted(each["name"] for each in seen.entries()) == sorted(others)
 
 
-def test_a_marker_that_cannot_be_read_stops_a_collection(
-    files: Storage, seen: Beside, orphans: list[str]
+def test_a_marker_that_cannot_be_read_is_left_alone_with_its_segments(
+    files: Storage, seen: Beside, orphans: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     [upload] = {name.split("/")[1] for name in orphans}
     for content in (b"", b"[]", b"{}", b'{"name": 1'):
         seen.connection.put_object(seen.container, f"uploads/{HASH}/{upload}", content)
-        with pytest.raises(SwiftError, match="is no marker"):
-            files.collect_garbage(0)
+        assert files.collect_garbage(0) == []
+        assert "is no marker" in caplog.text
+        caplog.clear()
+    assert seen.segments() == orphans
+
+
+def test_a_manifest_that_is_lost_stops_no_collection(
+    files: Storage, seen: Beside, orphans: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    of_another = [{"path": f"{seen.container}/{orphans[0]}"}]
+    put = seen.connection.put_object
+    put(seen.container, "inner", json.dumps(of_another), query_string=PUT_MANIFEST)
+    outer = json.dumps([{"path": f"{seen.container}/inner"}])
+    put(files.name, "a.bin", outer, query_string=PUT_MANIFEST)
+    seen.connection.delete_object(seen.container, "inner")
+    upload = files.start_upload("other.bin")
+    upload.put_part(1, b"left by an upload")
+    upload.abort()
+    assert files.collect_garbage(0) == []
+    assert "but absent" in caplog.text
     assert seen.segments() == orphans
 
 
