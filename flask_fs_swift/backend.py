@@ -186,9 +186,13 @@ class Reachable(Backend, Protocol):
     def discard(self, names: Collection[str]) -> None:
         """Remove objects whose names other verbs refuse."""
 
-    def set_temporary_url_key(self, key: str, second: str | None) -> None:
+    def public_url(self, name: str) -> str | None:
+        """Return where anybody can read an object; None: nobody may."""
+
+    def set_temporary_url_key(self, key: str, second: str | None, *, account: bool) -> None:
         """Have signatures made with these keys accepted, and no others.
 
+        :param account: for all containers of the account, and not for this one.
         :raises OperationNotSupported: they are not.
         """
 

@@ -96,7 +96,7 @@ COPIED = ("content-type", *_REPLACED_BY_POST)
 class _Known:
     """What was learnt of a container. Anybody writes it; an old value costs one request."""
 
-    __slots__ = ("missed", "page", "seen")
+    __slots__ = ("missed", "page", "public", "seen")
 
     def __init__(self) -> None:
         #: When it was last known to exist, and when not to, on the monotonic clock.
@@ -104,6 +104,8 @@ class _Known:
         self.missed = float("-inf")
         #: Names to ask for at a time; None once the server said that PAGE is too many.
         self.page: int | None = PAGE
+        #: Whether anybody may read its objects, and when that was asked.
+        self.public = (False, float("-inf"))
 
 
 class Container:
@@ -412,6 +414,37 @@ class Container:
             self._create_container()
             self._caller.run(call, send)
         self._saw()
+
+    def set_account_headers(self, headers: Mapping[str, str]) -> None:
+        """Change some of the account's headers; an empty value removes one."""
+        call = self._call("set headers of the account", None, changes=True)
+        self._caller.run(call, lambda connection: connection.post_account(dict(headers)))
+
+    def is_public(self) -> bool:
+        """Tell whether anybody may read the objects. One request, once a minute.
+
+        :raises ContainerNotFound: there is none.
+        """
+        public, asked = self._known.public
+        if time.monotonic() - asked < BELIEF:
+            return public
+        call = self._call(f"read the headers of the container {self.name!r}", None)
+
+        def send(connection: Connection) -> dict[str, str]:
+            connection.head_container(self.name)
+            return last_headers(connection)
+
+        try:
+            headers = self._caller.run(call, send)
+        except SwiftError as error:
+            if error.http_status != 404:
+                raise
+            raise self._no_container(error) from error
+        self._saw()
+        # Swift's ACLs (Swift documentation, "Container ACLs"): every referrer.
+        public = ".r:*" in headers.get("x-container-read", "").replace(" ", "").split(",")
+        self._known.public = public, time.monotonic()
+        return public
 
     def accepts(self, name: str, signature: str) -> bool:
         """Tell whether Swift lets somebody without a token ask for what was signed.

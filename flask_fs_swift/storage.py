@@ -721,12 +721,18 @@ class Storage:
     def url(self, filename: str, external: bool = False) -> str:
         """Return where a file can be fetched: below the ``URL`` setting, or served by ``FS_SERVE``.
 
-        :param external: with scheme and host, also where the setting has none.
-        :raises OperationNotSupported: there is neither.
+        :param external: with scheme and host, also where the setting has none. Where there is
+            neither, and anybody may read the container, in Swift itself.
+        :raises OperationNotSupported: there is none of these.
+        :raises FSError: Swift could not be asked.
         """
         check_name(filename)
         mount = self._mount()
         base = mount.settings.url or mount.served_at
+        if base is None and external and isinstance(mount.backend, Reachable):
+            in_swift = mount.backend.public_url(filename)
+            if in_swift is not None:
+                return in_swift
         if base is None:
             raise OperationNotSupported(
                 f"{self.name!r} has no public address; set {self.name.upper()}_FS_URL or FS_SERVE",
@@ -947,13 +953,18 @@ class Storage:
                 overwrite=self._may_overwrite(overwrite),
             )
 
-    def set_temporary_url_key(self, key: str, second: str | None = None) -> None:
+    def set_temporary_url_key(
+        self, key: str, second: str | None = None, *, account: bool = False
+    ) -> None:
         """Have Swift accept what is signed with these keys, and with no other of the container.
 
         To change a key: set the new one with the old one as second, restart with the new one
         in ``TEMPORARY_URL_KEY``, and set it alone when the last old URL has expired.
 
         :param key: 16 to 256 characters of printable ASCII: ``secrets.token_urlsafe(32)``.
+        :param account: set them for the whole account: URLs of large files need that, because a
+            container's key signs for no other container, and their segments are in one.
+            Whoever has such a key can sign for every container of the account.
         :raises ValueError: a key is none; it is not repeated.
         :raises ContainerNotFound: unless it would be created when needed.
         :raises OperationNotSupported: Swift does not accept the first key: the login may not
@@ -963,7 +974,8 @@ class Storage:
         if second is not None:
             check_key(second)
         with self._watched(self._mount(), "set_temporary_url_key"):
-            self._reachable("temporary URLs").set_temporary_url_key(key, second)
+            backend = self._reachable("temporary URLs")
+            backend.set_temporary_url_key(key, second, account=account)
 
     def set_cors(
         self,

@@ -9,7 +9,7 @@ import secrets
 import time
 from itertools import chain
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from .answers import listed_info, listed_names
 from .bulk import Bulk
@@ -243,13 +243,22 @@ class SwiftBackend:
         """Remove objects whose names other verbs refuse. One request."""
         Bulk(self._container, self._caller).discard(names)
 
-    def set_temporary_url_key(self, key: str, second: str | None) -> None:
+    def public_url(self, name: str) -> str | None:
+        """Return where anybody can read an object; None: nobody may. One request, once a minute."""
+        if not self._container.is_public():
+            return None
+        url = self._container.storage_url().rstrip("/")
+        return f"{url}/{quote(self._container.name)}/{quote(name)}"
+
+    def set_temporary_url_key(self, key: str, second: str | None, *, account: bool) -> None:
         """Have signatures with these keys accepted. Two requests: the POST, and a look.
 
         Swift drops what a login may not set, and says nothing.
         """
-        header = "x-container-meta-temp-url-key"
-        self._container.set_headers({header: key, f"{header}-2": second or ""})
+        kind = "account" if account else "container"
+        header = f"x-{kind}-meta-temp-url-key"
+        keys = {header: key, f"{header}-2": second or ""}
+        (self._container.set_account_headers if account else self._container.set_headers)(keys)
         probe = secrets.token_hex(16)
         signed = self._signed(probe, Grant("HEAD", in_seconds(_LOOK)), key)
         if not self._container.accepts(probe, urlsplit(signed).query):

@@ -476,6 +476,34 @@ def test_url_stays_as_it_was(make_storage: MakeStorage) -> None:
     assert url == f"https://cdn.example/{files.name}/a.txt"
 
 
+def test_a_public_container_has_urls_of_its_own(make_storage: MakeStorage) -> None:
+    files = make_storage()
+    files.write("a b%20/ü.txt", b"for everybody")
+    backend = files._mount().backend
+    assert isinstance(backend, SwiftBackend)
+    backend._container.set_headers({"x-container-read": ".r:*,.rlistings"})
+    assert fetch(files.url("a b%20/ü.txt", external=True)).content == b"for everybody"
+    with pytest.raises(OperationNotSupported):
+        files.url("a b%20/ü.txt")
+
+
+def test_whether_a_container_is_public_is_asked_once_a_minute(
+    make_storage: MakeStorage, swift_faults: Faults
+) -> None:
+    files = make_storage()
+    files.write("a.txt", b"")
+    swift_faults.forget()
+    for _ in range(3):
+        with pytest.raises(OperationNotSupported):
+            files.url("a.txt", external=True)
+    assert [asked.method for asked in swift_faults.requests()] == ["HEAD"]
+
+
+def test_an_absent_container_is_not_public(make_storage: MakeStorage) -> None:
+    with pytest.raises(ContainerNotFound):
+        make_storage(create_container=False).url("a.txt", external=True)
+
+
 # Forms.
 
 
