@@ -37,7 +37,6 @@ from flask_fs_swift import (
     OperationNotSupported,
     Storage,
     SwiftBackend,
-    SwiftError,
     SwiftUnavailable,
     intake,
 )
@@ -766,8 +765,7 @@ def test_an_answer_that_is_no_manifest_costs_nothing(
         "status", method="GET", path=path, status=200, headers=headers, body=body, times=-1
     )
     files.write("a.bin", CONTENT, overwrite=True)
-    with pytest.raises(SwiftError, match="manifest"):
-        files.collect_garbage(0)
+    assert files.collect_garbage(0) == []
     swift_faults.clear()
     assert len(files.collect_garbage(0)) == 3
     assert_whole(files, seen, "a.bin", CONTENT)

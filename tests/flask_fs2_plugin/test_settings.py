@@ -164,7 +164,8 @@ def test_nothing_is_connected_before_it_is_used(
     assert (asked(swift_faults), logins(swift_faults)) == ([], 0)
     assert files.backend.pool.stats().opened == 0
     files.write("a.txt", "x")
-    assert asked(swift_faults) == ["HEAD", "PUT", "PUT", "PUT"]
+    # The last asks whether there are large objects.
+    assert asked(swift_faults) == ["HEAD", "PUT", "PUT", "PUT", "GET"]
 
 
 def test_an_application_starts_while_swift_is_down() -> None:

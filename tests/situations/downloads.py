@@ -102,7 +102,8 @@ def tasks_at_once_are_what_the_situation_has() -> None:
             yield partial(count)
 
     assert here.at_once([consume, consume]) == [100, 100]
-    assert (len(most), max(most)) == (200, 8)
+    assert len(most) == 200
+    assert 4 < max(most) <= 8  # Of both, if the machine has time for both.
     assert (len(idents) == 1) == (here.name == here.PATCHED)
     assert_no_thread_is_left()
     [there] = here.at_once([], beside=[consume])
