@@ -185,7 +185,10 @@ class Outcomes:
     def _add(self, operation: object) -> None:
         if not isinstance(operation, Operation):
             self._end_of_input(
-                TypeError(f"a batch is made of Put, Get, Head, Delete and Copy, not {operation!r}")
+                TypeError(
+                    "a batch is made of Put, Get, Head, Delete and Copy, not "
+                    f"{type(operation).__name__}"
+                )
             )
             return
         task = _Task(self._count, operation)
@@ -346,7 +349,8 @@ class _Core(Generic[S]):
         wakeup = self._wakeup = new_wakeup()
         try:
             if not self._has_news:
-                wakeup.wait(LONG)
+                # A slot that comes back late, when nothing runs, tells nobody.
+                wakeup.wait(LONG if self._running else LINGER)
         finally:
             self._wakeup = None
         self._has_news = False
@@ -473,7 +477,7 @@ class _Core(Generic[S]):
 
     def _tell(self) -> None:
         self._has_news = True
-        wakeup, self._wakeup = self._wakeup, None
+        wakeup = self._wakeup
         if wakeup is not None:
             wakeup.wake()
 

@@ -17,6 +17,7 @@ from .call import Call
 from .errors import (
     AuthFailed,
     ContainerNotFound,
+    FSError,
     OperationNotSupported,
     SwiftError,
     SwiftUnavailable,
@@ -57,7 +58,13 @@ class Bulk:
         left = set(names).difference(plain)
         at_once = min(AT_ONCE, limits.max_deletes, limits.max_failed)
         for start in range(0, len(plain), at_once):
-            left |= self._left_of(plain[start : start + at_once])
+            try:
+                left |= self._left_of(plain[start : start + at_once])
+            except FSError:
+                if start == 0:
+                    raise
+                # Others are gone by now: each of the rest is to say for itself how it ends.
+                return left.union(plain[start:])
         return left
 
     def discard(self, names: Collection[str]) -> None:

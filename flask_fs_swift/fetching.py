@@ -71,14 +71,16 @@ def fetch_into(
     """
     with open_range(ByteRange(0, RANGE), NO_CONDITIONS) as first:
         info = first.info
-        if info.is_manifest:
-            sums = checksums(info)
-        elif first.md5_of_object is not None and (info.size or 0) > RANGE:
-            sums = [(info.size or 0, first.md5_of_object)]
-        else:
-            sums = []  # The first stream has all of it, and verifies it; or there is no MD5.
-        _Fetch(file, open_range, first, sums, progress).run(width)
-        return info
+        fetch = _Fetch(file, open_range, first, progress)
+        if not info.is_manifest:
+            # With one request the stream has all of it, and verifies it; or there is no MD5.
+            in_ranges = first.md5_of_object is not None and (info.size or 0) > RANGE
+            fetch.run(width, [(info.size or 0, first.md5_of_object or "")] if in_ranges else [])
+            return info
+        fetch.begin()
+    # The list of segments is asked for when nothing is lent: there may be but one connection.
+    fetch.run(width, checksums(info))
+    return info
 
 
 class _Fetch:
@@ -89,7 +91,6 @@ class _Fetch:
         file: NewFile,
         open_range: OpenRange,
         first: ObjectStream,
-        sums: Sequence[tuple[int, str]],
         progress: Progress | None,
     ) -> None:
         self._file = file
@@ -100,34 +101,47 @@ class _Fetch:
         self._progress = progress
         self._told: int | None = None
         self._starts = range(RANGE, self._size or 0, RANGE)
-        self._sums = sums
         self._lock = new_lock()
         self._moved = 0
         self._stopped = False
+        # Ranges that came before the others were asked for: the first, or none.
+        self._come = 0
 
-    def run(self, width: int) -> None:
-        """Fetch everything."""
-        width = min(width, 1 + len(self._starts))
-        digest = GrowingMD5(self._file.fileno, [size for size, _ in self._sums])
+    def begin(self) -> None:
+        """Fetch the first range."""
+        self._write(self._first, 0, alone=True)
+        self._come = 1
+
+    def run(self, width: int, sums: Sequence[tuple[int, str]]) -> None:
+        """Fetch everything, or the rest.
+
+        :param sums: sizes and MD5s of what the object is made of; none: it is not verified here.
+        """
+        width = max(1, min(width, 1 + len(self._starts) - self._come))
+        digest = GrowingMD5(self._file.fileno, [size for size, _ in sums])
         try:
-            self._run(width, digest)
+            self._run(width, digest, follow=bool(sums))
+            for (_, expected), actual in zip(sums, digest.hexdigests(), strict=True):
+                self._verify(expected, actual)
         except BaseException:
             self._stopped = True
             raise
         finally:
             digest.leave()
 
-    def _run(self, width: int, digest: GrowingMD5) -> None:
+    def _run(self, width: int, digest: GrowingMD5, *, follow: bool) -> None:
         come: set[int] = set()
-        complete = 0
+        complete = self._come
+        if follow and complete:
+            digest.follow(min(complete * RANGE, self._size or 0))
         with at_once(self._tasks(alone=width == 1), width) as results:
             try:
                 self._wait(results.wait)
                 for index, _ in results:
-                    come.add(index)
+                    come.add(self._come + index)
                     while complete in come:
                         complete += 1
-                    if self._sums:
+                    if follow:
                         digest.follow(min(complete * RANGE, self._size or 0))
                     self._tell()
                     self._wait(results.wait)
@@ -136,8 +150,6 @@ class _Fetch:
                 raise
         if self._told is None:
             self._tell()
-        for (_, expected), actual in zip(self._sums, digest.hexdigests(), strict=True):
-            self._verify(expected, actual)
 
     def _wait(self, wait: Callable[[float], bool]) -> None:
         while self._progress is not None and not wait(TICK):
@@ -153,7 +165,8 @@ class _Fetch:
 
         :param alone: whether that is done in the caller's thread or greenlet.
         """
-        yield partial(self._ending_all, partial(self._write, self._first, 0, alone=alone))
+        if not self._come:
+            yield partial(self._ending_all, partial(self._write, self._first, 0, alone=alone))
         for start in self._starts:
             yield partial(self._ending_all, partial(self._fetch, start, alone=alone))
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import re
 import time
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -60,6 +61,8 @@ logger = logging.getLogger(__name__)
 MANIFEST_LIMIT = 1000
 #: Seconds after which progress is told, if no segment has ended before.
 TICK = 0.25
+
+_IN_SEGMENTS = re.compile("(?:uploads/)?[0-9a-f]{64}/[0-9a-f]{32}")
 
 _REPLACED_LEFT = "%r is stored; of what it replaced, segments may be left for a collection"
 _OWN_LEFT = "%r was not stored; some of its segments may be left for a collection"
@@ -500,6 +503,8 @@ def _about(name: str, *, maybe_applied: bool = False) -> Iterator[None]:
         yield
     except FSError as error:
         error.filename, error.maybe_applied = name, maybe_applied
+        # Whoever knows the id of an upload may go on with it.
+        error.args = (_IN_SEGMENTS.sub("<segments>", str(error)),)
         raise
 
 
@@ -525,8 +530,8 @@ def _refused(error: FSError, name: str) -> InvalidPart:
 
 
 def _is_refusal(error: FSError) -> bool:
-    # 400 where it has looked at the segments, 422 where their ETags are not what we say.
-    return isinstance(error, SwiftError) and error.http_status in {400, 409, 422}
+    # It has looked at the segments.
+    return isinstance(error, SwiftError) and error.http_status in {400, 409}
 
 
 def _closed(name: str) -> UploadClosed:

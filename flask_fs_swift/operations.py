@@ -7,7 +7,7 @@ the batch that it is given to.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Put(Operation):
     """Write a file. The arguments are those of :meth:`.Storage.write`; the value is what it is."""
 
     filename: str
-    content: RawContent
+    content: RawContent = field(repr=False)
     overwrite: bool | None = None
     content_type: str | None = None
     metadata: Mapping[str, str] | None = None
@@ -156,8 +156,19 @@ class Get(Operation):
             return files.download(self.filename, self.into, overwrite=self.overwrite, concurrency=1)
         with files.read_chunks(self.filename) as stream:
             for chunk in stream:
-                self.into.write(chunk)
+                _write_all(self.into, chunk)
             return stream.info
+
+
+def _write_all(into: Writable, chunk: bytes) -> None:
+    """Write a chunk: what is not buffered may take only part of it at a time."""
+    while chunk:
+        taken: object = into.write(chunk)
+        if type(taken) is not int or taken >= len(chunk):
+            return  # Some say nothing, and take everything.
+        if not taken:
+            raise BlockingIOError("what was to be read into took no bytes")
+        chunk = chunk[taken:]
 
 
 @dataclass(frozen=True, slots=True)

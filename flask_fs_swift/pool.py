@@ -321,8 +321,10 @@ class Pool:
             is_closed = self._closing is not None
             free = 0 if is_closed else self.size - self._lent
             share = math.ceil(_exactly(free * self._share))
-            slots = [self._choose(home) for _ in range(min(share, most, self.ceiling))]
-            self._lent += len(slots)
+            slots: list[Slot] = []
+            for _ in range(min(share, most, self.ceiling)):
+                slots.append(self._choose(home))
+                self._lent += 1  # What the next choice looks at.
             self._batched += len(slots)
         self._settle()
         if is_closed:

@@ -327,6 +327,19 @@ class Storage:
         if filename != target:
             self.delete(filename)
 
+    def delete_run(self, names: Sequence[str]) -> Collection[str]:
+        """Remove many files in few requests; return those that have to be removed one by one.
+
+        ``many`` and ``delete_prefix`` do both.
+
+        :raises OperationNotSupported: that goes for all, now and later.
+        """
+        mount = self._mount()
+        if not isinstance(mount.backend, BulkDeleting):
+            raise OperationNotSupported(f"{self.name!r} removes one file at a time")
+        with self._watched(mount, "delete_many"):
+            return mount.backend.delete_many(names)
+
     def copy_prefix(self, prefix: str, target: str, overwrite: bool | None = None) -> int:
         """Copy everything in a folder and below to another one; return how many files that was.
 
@@ -381,14 +394,15 @@ class Storage:
             raise ValueError(f"at least 1 operation runs at a time, not {concurrency}")
         mount = self._mount()
         backend = mount.backend
-        collects = isinstance(backend, BulkDeleting)
+        # A subclass may do more when it deletes.
+        collects = isinstance(backend, BulkDeleting) and type(self).delete is Storage.delete
         if not isinstance(backend, Pooled):
-            files = _BatchStorage(self, mount)
+            files = self._tied_to(mount)
             room = OpenRoom(concurrency)
             return Outcomes(operations, room, lambda _: files, collects=collects)
 
-        def files_at(seat: PoolSeat) -> _BatchStorage:
-            return _BatchStorage(self, replace(mount, backend=backend.within(seat)))
+        def files_at(seat: PoolSeat) -> Storage:
+            return self._tied_to(replace(mount, backend=backend.within(seat)))
 
         window = Window(backend.pool, concurrency)
         return Outcomes(operations, window, files_at, collects=collects)
@@ -1071,24 +1085,6 @@ def _properties(
         content_disposition=content_disposition
         and check_header("content_disposition", content_disposition),
     )
-
-
-class _BatchStorage(Storage):
-    """A storage as a worker of a batch uses it. Lives as long as the worker."""
-
-    def __init__(self, storage: Storage, mount: Mount) -> None:
-        vars(self).update(vars(storage), _bound=mount)
-
-    def delete_run(self, names: Sequence[str]) -> Collection[str]:
-        """Remove many files; return those that have to be removed one by one.
-
-        :raises OperationNotSupported: that goes for all, now and later.
-        """
-        mount = self._mount()
-        if not isinstance(mount.backend, BulkDeleting):
-            raise OperationNotSupported(f"{self.name!r} removes one file at a time")
-        with self._watched(mount, "delete_many"):
-            return mount.backend.delete_many(names)
 
 
 def _check_folder(prefix: str) -> None:

@@ -891,6 +891,14 @@ def test_a_marker_that_is_garbage_is_an_error(
     assert raised.value.filename == "big.bin"
 
 
+def test_an_id_is_in_no_error(on_swift: Upload, swift_faults: Faults) -> None:
+    swift_faults.add("status", method="PUT", path="_segments", status=403)
+    with pytest.raises(SwiftError) as raised:
+        on_swift.put_part(5, b"refused")
+    assert on_swift.id not in str(raised.value)
+    assert raised.value.filename == "big.bin"
+
+
 def test_nobody_guesses_an_id(files: Storage) -> None:
     ids = {files.start_upload("big.bin").id for _ in range(5)}
     assert len(ids) == 5

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import io
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flask_fs_swift import Copy, Delete, Get, Put
+from flask_fs_swift import Copy, Delete, Get, Put, Storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from conftest import MakeStorage
-
-    from flask_fs_swift import Storage
 
 SEGMENT = 50_000
 LARGE = os.urandom(4 * SEGMENT + 1)
@@ -68,3 +67,56 @@ def test_copies_of_large_files_are_independent(files: Storage) -> None:
     assert [each.error for each in files.many(copies)] == [None] * 4
     files.delete("a")
     assert all(files.read(name) == LARGE for name in NAMES[:4])
+
+
+@pytest.mark.parametrize("concurrency", [1, None])
+def test_large_files_are_read_into_files_over_one_slot_each(
+    files: Storage, concurrency: int | None, tmp_path: Path
+) -> None:
+    assert [each.error for each in files.many(Put(name, LARGE) for name in NAMES)] == [None] * 12
+    gets = [Get(name, into=tmp_path / name) for name in NAMES]
+    assert [each.error for each in files.many(gets, concurrency)] == [None] * len(NAMES)
+    assert all((tmp_path / name).read_bytes() == LARGE for name in NAMES)
+
+
+def test_a_large_file_is_downloaded_over_one_connection(
+    make_storage: MakeStorage, tmp_path: Path
+) -> None:
+    files = make_storage(segment_size=SEGMENT, pool_size=1, pool_timeout=2)
+    files.write("a", LARGE)
+    files.download("a", tmp_path / "a")
+    assert (tmp_path / "a").read_bytes() == LARGE
+
+
+def test_what_takes_a_part_at_a_time_gets_all_of_a_file(files: Storage) -> None:
+    taken: list[bytes] = []
+
+    class Slow:
+        def write(self, block: bytes) -> int:
+            taken.append(block[:1000])
+            return min(len(block), 1000)
+
+    class Full:
+        def write(self, _block: bytes) -> int:
+            return 0
+
+    files.write("a", LARGE)
+    slow, full = files.many([Get("a", into=Slow()), Get("a", into=Full())], 1)
+    assert slow.error is None
+    assert b"".join(taken) == LARGE
+    assert isinstance(full.error, BlockingIOError)
+
+
+def test_an_operation_does_not_show_what_it_stores() -> None:
+    assert "secret" not in repr(Put("a", b"secret"))
+
+
+def test_a_class_of_ones_own_keeps_its_verbs_in_a_batch(files: Storage) -> None:
+    class Shouting(Storage):
+        def write(self, filename: str, content: Any, *args: Any, **options: Any) -> Any:
+            return super().write(filename, content.upper(), *args, **options)
+
+    shouting = Shouting(files.name)
+    vars(shouting).update(vars(files))
+    assert [each.error for each in shouting.many([Put("a", b"quiet")])] == [None]
+    assert files.read("a") == b"QUIET"
