@@ -22,10 +22,15 @@ if TYPE_CHECKING:
 COUNT = 60
 
 
-def fail_every_third(faults: Faults, container: str) -> None:
-    """Fail one request in three. A rule counts the requests that those before it let through."""
-    for number in range(1, 4 * COUNT):
-        faults.add("status", path=container, skip=2 * number)
+def fail_every_third(faults: Faults, container: str, name: str, first: int) -> None:
+    """Fail one request in three of those for one file, from the ``first`` (from 0) on.
+
+    Counted for each file by itself: of the requests of a wide batch as a whole, every third may
+    happen to be one and the same operation's, as often as it tries.
+    A rule counts the requests that those before it let through.
+    """
+    for number in range(3):
+        faults.add("status", path=f"{container}/{name}$", skip=first + 2 * number)
 
 
 @pytest.mark.parametrize("concurrency", [1, None])
@@ -33,7 +38,8 @@ def test_every_third_request_fails_and_every_operation_ends(
     swift_files: Storage, swift_faults: Faults, concurrency: int | None
 ) -> None:
     swift_files.write("first", b"x")
-    fail_every_third(swift_faults, swift_files.name)
+    for number in range(COUNT):
+        fail_every_third(swift_faults, swift_files.name, f"{number:02}", first=number % 3)
     swift_faults.forget()
     for make in (lambda name: Put(name, name), Get, Head):
         operations: list[Operation] = [make(f"{number:02}") for number in range(COUNT)]
