@@ -9,6 +9,8 @@ EXTRAS = {
     "gevent": ["gevent>=24.2"],
     # Listings are parsed in half the time.
     "speed": ["orjson>=3.9"],
+    # Two tiers: small files in SQL. Its drivers, but for SQLite's, are yours to choose.
+    "sql": ["sqlalchemy>=2.0"],
     # A real Swift in one process, for development and tests.
     "dev": ["swift>=2.35"],
     # Fixtures for the test suites of users.

@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 class Uploads(Protocol):
     """Makes objects of parts."""
 
-    def start(self, name: str, properties: Properties, *, overwrite: bool) -> Marker:
+    def start(
+        self, name: str, properties: Properties, *, overwrite: bool, upload: str | None = None
+    ) -> Marker:
         """Begin an upload.
 
+        :param upload: its id, which no other may have; None: a new one.
         :raises FileExists: there is an object, and ``overwrite`` is False.
         """
 
@@ -220,4 +223,21 @@ class BulkDeleting(Backend, Protocol):
         """Remove objects; return those that are to be removed one by one.
 
         :raises OperationNotSupported: that goes for all, now and later.
+        """
+
+
+class Blobs(Pooled, Protocol):
+    """A backend under another, which names its objects and knows which of them are needed."""
+
+    @property
+    def multipart(self) -> Uploads:
+        """What makes objects of parts."""
+
+    def within(self, lender: Lender) -> Blobs:
+        """Return the same objects, over connections that come from elsewhere."""
+
+    def purge(self, name: str) -> None:
+        """Remove an object that never comes back, and all parts that were ever put for it.
+
+        What is remembered of uploads that are over stays as long as it would have stayed.
         """

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
@@ -31,7 +31,7 @@ T = TypeVar("T")
 #: The value of ``AUTHURL`` that runs the development Swift.
 EMBEDDED = "embedded"
 
-BACKENDS = ("swift", "memory")
+BACKENDS = ("swift", "memory", "tiered")
 TRANSPORTS = ("native", "requests")
 
 _NONE: Extensions = ()
@@ -121,6 +121,24 @@ class SwiftSettings:
 
 
 @dataclass(frozen=True)
+class TieredSettings:
+    """What a storage in two tiers needs to know about the one that is no Swift."""
+
+    #: An URL for SQLAlchemy. It may have a password in it.
+    database: str = field(repr=False)
+    #: Whether missing tables are created: the database is our own.
+    is_own: bool = False
+    #: Bytes; what has more is in Swift.
+    threshold: int = 1024 * 1024
+    #: Seconds after which a write that is not heard of is given up.
+    lease: float = 60.0
+    #: Seconds for which an upload in parts may be completed.
+    upload_lifetime: float = 7 * 24 * 3600.0
+    #: Seconds between two recoveries; None: only by command.
+    recovery_interval: float | None = 300.0
+
+
+@dataclass(frozen=True)
 class StorageSettings:
     """What one storage needs to know about itself."""
 
@@ -128,6 +146,8 @@ class StorageSettings:
     backend: str
     #: None for a backend that needs none.
     swift: SwiftSettings | None = None
+    #: None for a backend of one tier.
+    tiered: TieredSettings | None = None
     #: Bytes.
     max_size: int | None = None
     #: Bytes; what is longer is stored in parts. None: nothing is.
@@ -152,7 +172,19 @@ def read_settings(config: Mapping[str, object], name: str, instance_path: str) -
     own = f"{name.upper()}_FS_"
     backend_key = f"{own}BACKEND" if config.get(f"{own}BACKEND") else "FS_BACKEND"
     backend = _choice(*BACKENDS)(backend_key, config.get(backend_key) or "swift")
-    return _Reader(config, (own, f"FS_{backend.upper()}_")).storage(name, backend, instance_path)
+    reader = _Reader(config, (own, f"FS_{backend.upper()}_"))
+    if backend != "tiered":
+        return reader.storage(name, backend, instance_path)
+    in_swift = _Reader(config, (own, "FS_SWIFT_"))
+    in_swift.refuse_unknown("FS_SWIFT_", (*_SWIFT, *_ANY_BACKEND))
+    swift = in_swift.swift(name, instance_path)
+    tiered = reader.tiered(instance_path, swift.segment_size)
+    return replace(
+        reader.storage(name, backend, instance_path),
+        swift=swift,
+        tiered=tiered,
+        part_size=swift.segment_size,
+    )
 
 
 def read_swift_settings(
@@ -214,6 +246,12 @@ def _seconds(key: str, value: object) -> float:
     if not number or not 0 < cast("float", value) < math.inf:
         raise _wrong(key, value, "a number of seconds above 0")
     return float(cast("float", value))
+
+
+def _not_negative(key: str, value: object) -> float:
+    if value == 0 and not isinstance(value, bool):
+        return 0.0
+    return _seconds(key, value)
 
 
 def _fraction(key: str, value: object) -> float:
@@ -326,6 +364,12 @@ _SWIFT = (
 )
 
 
+_TIERED = ("DATABASE", "THRESHOLD", "LEASE", "UPLOAD_LIFETIME", "RECOVERY_INTERVAL")
+
+#: Bytes; what has more would not be held in memory.
+_HIGHEST_THRESHOLD = 4 * 1024 * 1024
+
+
 class _Reader:
     """Looks keys up under the first prefix that has them."""
 
@@ -360,8 +404,13 @@ class _Reader:
 
     def storage(self, name: str, backend: str, instance_path: str) -> StorageSettings:
         own, shared = self._prefixes
-        keys = (*_ANY_BACKEND, *(_SWIFT if backend == "swift" else ()))
-        self.refuse_unknown(own, (*keys, *_STORAGE_ONLY))
+        keys = {
+            "swift": (*_ANY_BACKEND, *_SWIFT),
+            "tiered": (*_ANY_BACKEND, *_TIERED),
+            "memory": _ANY_BACKEND,
+        }[backend]
+        also = _SWIFT if backend == "tiered" else ()
+        self.refuse_unknown(own, (*keys, *also, *_STORAGE_ONLY))
         self.refuse_unknown(shared, keys)
         swift = self.swift(name, instance_path) if backend == "swift" else None
         return StorageSettings(
@@ -382,6 +431,25 @@ class _Reader:
         key = self._full("URL")
         url = self.get("URL", _base_url, None)
         return f"{url}{name}/" if url and key == self._prefixes[-1] + "URL" else url
+
+    def tiered(self, instance_path: str, segment_size: int) -> TieredSettings:
+        """Return the settings of the tier that is no Swift."""
+        own = f"sqlite:///{Path(instance_path) / 'tiered.sqlite3'}"
+        database = self.get("DATABASE", _secret, None)
+        threshold = self.get("THRESHOLD", _at_least(0), TieredSettings.threshold)
+        highest = min(_HIGHEST_THRESHOLD, segment_size)
+        if threshold > highest:
+            key = self._full("THRESHOLD")
+            raise _wrong(key, threshold, f"at most {highest} bytes, what is held in memory")
+        interval = self.get("RECOVERY_INTERVAL", _not_negative, TieredSettings.recovery_interval)
+        return TieredSettings(
+            database=database or own,
+            is_own=database is None,
+            threshold=threshold,
+            lease=self.get("LEASE", _seconds, TieredSettings.lease),
+            upload_lifetime=self.get("UPLOAD_LIFETIME", _seconds, TieredSettings.upload_lifetime),
+            recovery_interval=interval or None,
+        )
 
     def swift(self, name: str, instance_path: str) -> SwiftSettings:
         policy = self.get("ETAG_MISMATCH_POLICY", _choice(*POLICIES), "log")

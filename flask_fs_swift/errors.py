@@ -129,6 +129,14 @@ class ETagMismatchError(FSError, ClientException):
         self.kept = kept
 
 
+class DatabaseError(FSError):
+    """The database of the two tiers failed, or cannot be asked."""
+
+
+class LeaseLost(FSError):
+    """A write took long, could not say that it was alive, and was given up. Nothing was stored."""
+
+
 class SwiftError(FSError):
     """Swift, or the service that authenticates for it, did not do what it was asked."""
 

@@ -21,13 +21,16 @@ from .storage import EXTENSION, Mount, Storage, may_wait
 from .swift import SwiftBackend
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flask import Flask
     from werkzeug.wrappers import Response
 
     from .backend import Backend
-    from .config import SwiftSettings
+    from .config import SwiftSettings, TieredSettings
     from .events import EventHook
     from .pool import Pool
+    from .tiered.database import Database
 
 
 class State:
@@ -38,6 +41,10 @@ class State:
         self.mounts: dict[str, Mount] = {}
         # The logins, each with the name of the storage that was the first to have it.
         self._logins: dict[Credentials, tuple[str, Login]] = {}
+        # Of the storages in two tiers, by URL: those that share one share its connections.
+        self._databases: dict[str, Database] = {}
+        # What is to end before the pools are closed.
+        self._closing: list[Callable[[], None]] = []
         # Below which path the files are served; None: they are not.
         self._prefix = prefix
 
@@ -60,7 +67,21 @@ class State:
     def _backend(self, settings: StorageSettings, hook: EventHook | None) -> Backend:
         if settings.swift is None:
             return MemoryBackend()
-        return SwiftBackend(settings.swift, self._login(settings.name, settings.swift, hook))
+        swift = SwiftBackend(settings.swift, self._login(settings.name, settings.swift, hook))
+        if settings.tiered is None:
+            return swift
+        return self._tiered(swift, settings.swift, settings.tiered)
+
+    def _tiered(self, swift: SwiftBackend, blobs: SwiftSettings, tiered: TieredSettings) -> Backend:
+        try:
+            from .tiered import in_two_tiers
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                "two tiers need SQLAlchemy: pip install 'flask-fs-swift[sql]'", key="FS_BACKEND"
+            ) from error
+        backend = in_two_tiers(swift, blobs, tiered, self._databases)
+        self._closing.append(backend.recovery.close)
+        return backend
 
     def _login(self, name: str, swift: SwiftSettings, hook: EventHook | None) -> Login:
         """Return the login of a storage: the one that another storage has, if one has."""
@@ -78,6 +99,8 @@ class State:
     def close(self, timeout: float) -> bool:
         """Close every pool, after what is lent has come back; tell whether all has."""
         deadline = Deadline(timeout)
+        for close in (*self._closing, *(one.close for one in self._databases.values())):
+            close()
         closed = [pool.close(deadline.remaining()) for pool in self.pools]
         return all(closed)
 

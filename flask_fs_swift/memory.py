@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, cast
 from .concurrency import new_lock
 from .conditions import NO_CONDITIONS
 from .content import Told, whole
-from .errors import FileExists, FileNotFound, RangeNotSatisfiable
+from .errors import FileExists, FileNotFound
 from .hashing import md5_of
 from .memory_uploads import MemoryUploads
 from .metadata import checked_metadata
 from .names import check_name, check_prefix
 from .objects import ObjectInfo
 from .ranges import WHOLE
-from .streams import ObjectStream, check_chunk_size
+from .streams import check_chunk_size, stream_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .intake import Parts
     from .objects import Properties
     from .ranges import ByteRange
-    from .streams import Download
+    from .streams import ObjectStream
 
 
 @dataclass(frozen=True)
@@ -67,23 +67,8 @@ class MemoryBackend:
         """Open an object for reading."""
         check_chunk_size(chunk_size)
         stored = self._find(name)
-        size = len(stored.data)
         conditions.check(stored.info)
-        found = wanted.of(size)
-        if found is None:
-            raise RangeNotSatisfiable(
-                f"{name!r} has {size} bytes, and none of those", filename=name, size=size
-            )
-        data = stored.data if found.is_whole else stored.data[found.start : found.end]
-        return ObjectStream(
-            name,
-            _Reading(data),
-            describe=lambda: stored.info,
-            resume=_never_breaks,
-            md5_of_object=stored.info.etag,
-            span=found,
-            chunk_size=chunk_size,
-        )
+        return stream_of(stored.info, stored.data, wanted, chunk_size)
 
     def put(
         self,
@@ -122,6 +107,11 @@ class MemoryBackend:
         check_name(name)
         with self._lock:
             self._objects.pop(name, None)
+
+    def purge(self, name: str) -> None:
+        """Remove an object and all parts that were put for it."""
+        self.delete(name)
+        self.multipart.purge(name)
 
     def copy(self, source: str, target: str, *, overwrite: bool) -> None:
         """Copy an object; strict about the target, unlike Swift."""
@@ -230,33 +220,3 @@ def _rolled_up(infos: list[ObjectInfo], prefix: str, delimiter: str) -> Iterator
 
 def _as_listed(info: ObjectInfo) -> ObjectInfo:
     return replace(info, metadata={}, expires=None, cache_control=None, content_disposition=None)
-
-
-class _Reading:
-    """A download from memory: it never breaks and holds nothing."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def read(self, size: int, /) -> bytes:
-        """Return the next bytes."""
-        block = self._data[self._at : self._at + size]
-        self._at += len(block)
-        return block
-
-    def readinto(self, room: memoryview, /) -> int:
-        """Fill the beginning of ``room`` with the next bytes."""
-        block = self.read(len(room))
-        room[: len(block)] = block
-        return len(block)
-
-    def finish(self) -> None:
-        """Do nothing."""
-
-    def abort(self) -> None:
-        """Do nothing."""
-
-
-def _never_breaks(_received: int, _cause: Exception | None, /) -> Download:
-    raise AssertionError("memory does not break")

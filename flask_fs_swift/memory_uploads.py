@@ -17,7 +17,7 @@ from .content import Told, whole
 from .errors import FileExists, InvalidPart, UploadClosed
 from .metadata import checked_metadata
 from .names import check_name
-from .objects import Marker, Part
+from .objects import Marker, Part, new_id
 from .segments import REMEMBERED
 
 if TYPE_CHECKING:
@@ -58,13 +58,15 @@ class MemoryUploads:
         self._lock = new_lock()
         self._uploads: dict[str, _Upload] = {}
 
-    def start(self, name: str, properties: Properties, *, overwrite: bool) -> Marker:
+    def start(
+        self, name: str, properties: Properties, *, overwrite: bool, upload: str | None = None
+    ) -> Marker:
         """Begin an upload."""
         check_name(name)
         metadata = checked_metadata(properties.metadata)
         if not overwrite and self._has(name):
             raise FileExists(f"{name!r} exists", filename=name)
-        marker = Marker(name, "upload", overwrite=overwrite)
+        marker = Marker(name, "upload", upload or new_id(), overwrite=overwrite)
         begun = _Upload(marker, replace(properties, metadata=metadata))
         with self._lock:
             self._uploads = {key: one for key, one in self._uploads.items() if _is_known(one)}
@@ -147,6 +149,15 @@ class MemoryUploads:
                 _end(upload, replace(upload.marker, state="aborted"))
         if is_over:
             raise _closed(marker.name)
+
+    def purge(self, name: str) -> None:
+        """Forget the uploads of an object that are open."""
+        with self._lock:
+            self._uploads = {
+                key: one
+                for key, one in self._uploads.items()
+                if one.marker.name != name or one.marker.state != "open"
+            }
 
     def collect(self, _older_than: float, *, dry_run: bool) -> list[Orphan]:
         """Return nothing: nothing is ever left."""

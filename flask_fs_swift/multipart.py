@@ -312,13 +312,16 @@ class Multipart:
 
     # Uploads, step by step.
 
-    def start(self, name: str, properties: Properties, *, overwrite: bool) -> Marker:
+    def start(
+        self, name: str, properties: Properties, *, overwrite: bool, upload: str | None = None
+    ) -> Marker:
         """Begin an upload. Two requests.
 
         :raises FileExists: there is an object, and ``overwrite`` is False.
         """
         self.limit()
-        marker = replace(self._begun(name, properties, overwrite=overwrite), kind="upload")
+        begun = self._begun(name, properties, overwrite=overwrite)
+        marker = replace(begun, kind="upload", id=upload or begun.id)
         with _about(name):
             self._segments.mark(marker)  # (1)
         return marker
@@ -447,6 +450,17 @@ class Multipart:
         known = (self._segments.part(marker, part).name for part in parts)
         listed = (stored.name for stored in self._segments.of_upload(marker))
         self.sweeper.delete({*known, *listed})
+
+    def purge(self, name: str) -> None:
+        """Remove all segments of an object that never comes back, also of what is under way."""
+        if not self._segments.may_exist():
+            return
+        with _about(name):
+            for marker in self._segments.markers_of(name):
+                if marker.state == "open":
+                    self._segments.unmark(marker)
+            for _, stored in self._segments.of(name):
+                self.sweeper.delete(segment.name for segment in stored)
 
     def collect(self, older_than: float, *, dry_run: bool) -> list[Orphan]:
         """Remove, or only find, what nothing refers to; return it."""

@@ -20,6 +20,11 @@ Kind: TypeAlias = Literal["write", "upload"]
 State: TypeAlias = Literal["open", "completed", "aborted"]
 
 
+def new_id() -> str:
+    """Return a random 128-bit id, in 32 hexadecimal digits: nobody guesses it."""
+    return secrets.token_hex(16)
+
+
 @dataclass(frozen=True)
 class ObjectInfo:
     """Everything about an object but its bytes."""
@@ -82,7 +87,7 @@ class Marker:
     #: The object's.
     name: str
     kind: Kind
-    id: str = field(default_factory=lambda: secrets.token_hex(16))
+    id: str = field(default_factory=new_id)
     state: State = "open"
     #: Unix time, in seconds.
     started: float = field(default_factory=time.time)

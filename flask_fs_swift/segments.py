@@ -249,7 +249,14 @@ class Segments:
 
     def markers(self) -> Iterator[Marker]:
         """Yield all markers that can be read. One request per page, and one for each."""
-        for page in self.objects.pages(_MARKERS):
+        return self._markers(_MARKERS)
+
+    def markers_of(self, name: str) -> Iterator[Marker]:
+        """Yield the markers of an object's uploads, likewise."""
+        return self._markers(f"{_MARKERS}{hash_of(name)}/")
+
+    def _markers(self, prefix: str) -> Iterator[Marker]:
+        for page in self.objects.pages(prefix):
             for name in filter(_MARKER.fullmatch, listed_names(page)):
                 try:
                     marker = self._read(name)

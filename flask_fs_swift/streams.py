@@ -13,17 +13,18 @@ from typing import TYPE_CHECKING, Protocol
 
 from .blocks import BLOCK
 from .concurrency import breathe
-from .errors import ETagMismatchError, StreamBroken
+from .errors import ETagMismatchError, RangeNotSatisfiable, StreamBroken
 from .hashing import MD5
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from typing_extensions import Buffer, Self
 
     from .objects import ObjectInfo
-    from .ranges import Span
+    from .ranges import ByteRange, Span
 
 #: Bytes.
 CHUNK_SIZE = 1024 * 1024
@@ -124,6 +125,23 @@ class ObjectStream:
     def info(self) -> ObjectInfo:
         """What is being read."""
         return self._describe()
+
+    def present(
+        self, info: ObjectInfo, errors: Callable[[], AbstractContextManager[object]]
+    ) -> None:
+        """Pass for the content of another object, as which others know it.
+
+        :param errors: a block in which what resuming raises is made to tell of that.
+        """
+        resume = self._resume
+
+        def resumed(received: int, cause: Exception | None, /) -> Download:
+            with errors():
+                return resume(received, cause)
+
+        self._name = info.name
+        self._describe = lambda: info
+        self._resume = resumed
 
     def read(self, size: int | None = -1) -> bytes:
         """Return the next ``size`` bytes, fewer only at the end; all that are left by default.
@@ -302,3 +320,56 @@ class ObjectStream:
     def __del__(self) -> None:
         if not getattr(self, "_closed", True):
             self.drop()
+
+
+def stream_of(info: ObjectInfo, data: bytes, wanted: ByteRange, chunk_size: int) -> ObjectStream:
+    """Return a stream of content that is in memory.
+
+    :raises RangeNotSatisfiable: it has none of the bytes that are wanted.
+    """
+    found = wanted.of(len(data))
+    if found is None:
+        raise RangeNotSatisfiable(
+            f"{info.name!r} has {len(data)} bytes, and none of those",
+            filename=info.name,
+            size=len(data),
+        )
+    return ObjectStream(
+        info.name,
+        _InMemory(data if found.is_whole else data[found.start : found.end]),
+        describe=lambda: info,
+        resume=_never_breaks,
+        md5_of_object=info.etag,
+        span=found,
+        chunk_size=chunk_size,
+    )
+
+
+class _InMemory:
+    """A download from memory: it never breaks and holds nothing."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes."""
+        block = self._data[self._at : self._at + size]
+        self._at += len(block)
+        return block
+
+    def readinto(self, room: memoryview, /) -> int:
+        """Fill the beginning of ``room`` with the next bytes."""
+        block = self.read(len(room))
+        room[: len(block)] = block
+        return len(block)
+
+    def finish(self) -> None:
+        """Do nothing."""
+
+    def abort(self) -> None:
+        """Do nothing."""
+
+
+def _never_breaks(_received: int, _cause: Exception | None, /) -> Download:
+    raise AssertionError("memory does not break")

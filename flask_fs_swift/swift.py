@@ -137,6 +137,11 @@ class SwiftBackend:
         except FSError:
             logger.warning("segments of %r may be left for a collection", name, exc_info=True)
 
+    def purge(self, name: str) -> None:
+        """Remove an object that never comes back, and its segments. Up to three requests more."""
+        self._container.delete(name)
+        self.multipart.purge(name)
+
     def delete_many(self, names: Collection[str]) -> set[str]:
         """Remove objects; return those that are to be removed one by one.
 

@@ -67,7 +67,39 @@ def memory_files() -> Storage:
     return storage.bound(app)
 
 
-@pytest.fixture(params=["memory", "swift"])
+@pytest.fixture
+def make_tiered(
+    swift_settings: dict[str, object], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MakeStorage]:
+    """Storages in two tiers, each in a fresh container and a database of its own.
+
+    Settings are given as ``TIERED_THRESHOLD`` or ``SWIFT_TIMEOUT``, in lower case.
+    """
+    closing: list[Callable[[], object]] = []
+
+    def make(*, on_event: EventHook | None = None, **settings: object) -> Storage:
+        app = Flask("tests", instance_path=str(tmp_path_factory.mktemp("instance")))
+        name = f"t{secrets.token_hex(6)}"
+        app.config.update(swift_settings, **QUICK)
+        app.config["FS_BACKEND"] = "tiered"
+        app.config.update({f"FS_{key.upper()}": value for key, value in settings.items()})
+        storage = Storage(name, ALL)
+        fs = FS(app, storage, on_event=on_event)
+        closing.append(lambda: fs.close(app, timeout=5))
+        return storage.bound(app)
+
+    yield make
+    for close in closing:
+        close()
+
+
+@pytest.fixture
+def tiered_files(make_tiered: MakeStorage) -> Storage:
+    """A storage in two tiers, with little in the first, so that both are used."""
+    return make_tiered(tiered_threshold=1000, tiered_recovery_interval=0)
+
+
+@pytest.fixture(params=["memory", "swift", "tiered"])
 def files(request: pytest.FixtureRequest) -> Any:
     """A storage on each backend in turn."""
     return request.getfixturevalue(f"{request.param}_files")

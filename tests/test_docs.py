@@ -31,6 +31,7 @@ from flask_fs_swift.config import (
     _ANY_BACKEND,
     _STORAGE_ONLY,
     _SWIFT,
+    _TIERED,
     StorageSettings,
     read_settings,
 )
@@ -195,6 +196,8 @@ def true_defaults() -> dict[str, object]:
     swift = settings.swift
     assert swift is not None
     login, retrying = swift.login, swift.retrying
+    tiered = read_settings({**GOOD, "FS_BACKEND": "tiered"}, "files", "/instance").tiered
+    assert tiered is not None
     return {
         "BACKEND": settings.backend,
         "MAX_SIZE": settings.max_size,
@@ -227,18 +230,24 @@ def true_defaults() -> dict[str, object]:
         "SEGMENT_SIZE": swift.segment_size,
         "SEGMENT_CONCURRENCY": swift.segment_concurrency,
         "TEMPORARY_URL_KEY": swift.temporary_url_key,
+        "THRESHOLD": tiered.threshold,
+        "LEASE": tiered.lease,
+        "UPLOAD_LIFETIME": tiered.upload_lifetime,
+        "RECOVERY_INTERVAL": tiered.recovery_interval,
     }
 
 
 def test_every_setting_is_documented_with_its_default_unit_and_meaning() -> None:
     rows = rows_of("settings.md")
-    assert set(rows) == {*_SWIFT, *_ANY_BACKEND, *_STORAGE_ONLY}
+    assert set(rows) == {*_SWIFT, *_ANY_BACKEND, *_STORAGE_ONLY, *_TIERED}
     defaults = true_defaults()
     for key, (default, unit, meaning) in rows.items():
         assert unit, key
         assert meaning.endswith("."), key
         if key == "CONTAINER":
             assert default == "the storage's name"
+        elif key == "DATABASE":
+            assert default == "a SQLite file"
         elif default == "needed":
             with pytest.raises(ConfigError):
                 read_settings({**GOOD, f"FS_SWIFT_{key}": None}, "files", "/instance")
@@ -258,14 +267,16 @@ def test_each_setting_may_stand_where_the_documentation_says() -> None:
             with pytest.raises(ConfigError, match="is no setting"):
                 read(f"FS_SWIFT_{key}")
         else:
-            assert isinstance(read(f"FS_SWIFT_{key}"), StorageSettings)
+            shared = "FS_TIERED" if key in _TIERED else "FS_SWIFT"
+            assert isinstance(read(f"{shared}_{key}"), StorageSettings)
 
 
 def read(key: str) -> StorageSettings:
     """Read settings of which one stands under this key, with its default or a good value."""
-    name = re.sub("^(FS_SWIFT|FILES_FS)_", "", key)
+    name = re.sub("^(FS_SWIFT|FS_TIERED|FILES_FS)_", "", key)
     value = GOOD.get(f"FS_SWIFT_{name}", true_defaults().get(name))
-    return read_settings({**GOOD, key: value}, "files", "/instance")
+    backend = "tiered" if name in _TIERED else "swift"
+    return read_settings({**GOOD, "FS_BACKEND": backend, key: value}, "files", "/instance")
 
 
 # The errors page against errors.py.

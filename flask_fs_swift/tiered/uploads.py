@@ -1,0 +1,172 @@
+"""Uploads in parts to the two tiers.
+
+An upload is an open change, whose lease lasts as long as uploads live. Its revision is made of
+its id, and the parts are an upload to that revision in Swift. All of them are large objects,
+however few bytes they have.
+
+1. Enter the revision in the change log.
+2. Begin an upload of the revision in Swift; store the parts.
+3. Join them in Swift: the blob.
+4. In one transaction point the object at it: the **commit point**.
+
+Aborting is one transaction as well: it retires the revision. Whichever comes first of the two
+decides; a repetition of either finds it in the rows.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from flask_fs_swift.errors import FileExists, UploadClosed
+from flask_fs_swift.metadata import checked_metadata
+from flask_fs_swift.names import check_name
+from flask_fs_swift.objects import Marker, new_id
+from flask_fs_swift.segments import is_id
+
+from .about import about
+from .changelog import Change
+from .revisions import revision_of, version_in
+from .rows import New, Write
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from flask_fs_swift.backend import Uploads
+    from flask_fs_swift.content import Content
+    from flask_fs_swift.events import Progress
+    from flask_fs_swift.objects import ObjectInfo, Orphan, Part, Properties
+
+    from .leases import Lease
+    from .recovery import Recovery
+    from .rows import Rows
+
+
+class TieredUploads:
+    """Makes objects of parts. Lives as long as its backend.
+
+    :param lifetime: seconds for which an upload may be completed.
+    """
+
+    def __init__(
+        self, rows: Rows, blobs: Uploads, lease: Lease, recovery: Recovery, lifetime: float
+    ) -> None:
+        self._rows = rows
+        self._blobs = blobs
+        self._lease = lease
+        self._recovery = recovery
+        self._lifetime = lifetime
+
+    def within(self, blobs: Uploads) -> TieredUploads:
+        """Return the same, with parts that go another way."""
+        view = copy.copy(self)
+        view._blobs = blobs  # noqa: SLF001 - a copy of ours
+        return view
+
+    def start(
+        self, name: str, properties: Properties, *, overwrite: bool, upload: str | None = None
+    ) -> Marker:
+        """Begin an upload. One transaction, and what Swift's takes.
+
+        :raises FileExists: there is an object, and ``overwrite`` is False.
+        """
+        check_name(name)
+        checked_metadata(properties.metadata)
+        self._recovery.tend()
+        version = upload or new_id()
+        revision = revision_of(name, version)
+        change = Change(revision, name, "upload", overwrite=overwrite)
+        if self._rows.log.enter(change, self._lease.owner, self._lifetime) is None:  # (1)
+            raise FileExists(f"{name!r} exists", filename=name)
+        try:
+            with about(name, revision):
+                begun = self._blobs.start(revision, properties, overwrite=True, upload=version)
+        except BaseException:
+            self._recovery.give_up(revision)
+            raise
+        return replace(begun, name=name, overwrite=overwrite)
+
+    def resume(self, name: str, upload: str) -> Marker:
+        """Return what an upload was started with."""
+        if not is_id(upload):  # It comes from a stranger.
+            raise _closed(name)
+        revision = revision_of(name, upload)
+        change = self._rows.log.change(revision)
+        if change is None and self._rows.log.standing(revision) not in {"current", "replaced"}:
+            raise _closed(name)
+        with about(name, revision):
+            marker = self._blobs.resume(revision, upload)
+        overwrite = change.overwrite if change is not None else True
+        return replace(marker, name=name, overwrite=overwrite)
+
+    def open_uploads(self) -> Iterator[Marker]:
+        """Yield the uploads that are open. One query per page."""
+        after = ""
+        while page := self._rows.log.uploads(after):
+            for change in page:
+                after = change.revision
+                upload = version_in(change.revision)
+                yield Marker(change.name, "upload", upload, started=change.started)
+
+    def put_part(
+        self, marker: Marker, number: int, content: Content, progress: Progress | None
+    ) -> Part:
+        """Store a part."""
+        inner = _inner(marker)
+        with about(marker.name, inner.name):
+            return self._blobs.put_part(inner, number, content, progress)
+
+    def parts(self, marker: Marker) -> list[Part]:
+        """Return what a listing shows of the parts, by number."""
+        inner = _inner(marker)
+        with about(marker.name, inner.name):
+            return self._blobs.parts(inner)
+
+    def complete(self, marker: Marker, parts: Collection[Part]) -> ObjectInfo:
+        """Make the object of these parts; again, with the same outcome.
+
+        One transaction, and what Swift's takes.
+        """
+        name = marker.name
+        inner = _inner(marker)
+        with about(name, inner.name):
+            info = replace(self._blobs.complete(inner, parts), name=name)  # (3)
+        new = New(info, revision=inner.name)
+        write = Write(name, new, overwrite=marker.overwrite, version=marker.id)
+        [written] = self._rows.compare_and_write(write)  # (4), the commit point
+        self._recovery.clean(written.retired)
+        if written.result == "exists":
+            raise FileExists(f"{name!r} exists", filename=name)
+        if written.result == "fenced":
+            raise _closed(name)
+        return info
+
+    def abort(self, marker: Marker, parts: Collection[Part]) -> None:
+        """End an upload and remove its parts. One transaction decides, Swift's abort follows."""
+        inner = _inner(marker)
+        if not self._rows.log.abandon(inner.name):
+            raise _closed(marker.name)
+        try:
+            with about(marker.name, inner.name):
+                self._blobs.abort(inner, parts)
+        except UploadClosed:
+            pass  # Its parts had been joined: the blob goes with the revision.
+        self._recovery.clean([inner.name])
+
+    def collect(self, older_than: float, *, dry_run: bool) -> list[Orphan]:
+        """Remove, or only find, what nothing in Swift refers to; return it."""
+        if not dry_run:
+            self._recovery.run()
+        return self._blobs.collect(older_than, dry_run=dry_run)
+
+
+def _inner(marker: Marker) -> Marker:
+    """Return what Swift knows of an upload."""
+    return replace(marker, name=revision_of(marker.name, marker.id), overwrite=True)
+
+
+def _closed(name: str) -> UploadClosed:
+    return UploadClosed(
+        f"there is no such upload of {name!r} here, or it was completed or aborted", filename=name
+    )
