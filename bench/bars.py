@@ -27,6 +27,8 @@ class Bar:
     ours: str = "ours"
 
 
+_VERBS = ("write", "read")
+
 BARS = (
     *(Bar(name, "CPU", 2.5, "raw") for name in ("write-1k", "read-1k")),
     *(Bar(name, "CPU", 1 / 7, "swiftclient") for name in ("write-1k", "read-1k")),
@@ -50,6 +52,9 @@ BARS = (
     Bar("many-10", "CPU", 0.25, "service"),
     Bar("many-overhead", "CPU above as many calls", 30.0),
     Bar("many-delete", "requests", 100.0),
+    *(Bar(f"tiers-swift-{verb}", "wall", 1 / 3, "ours", ours="ours-tiered") for verb in _VERBS),
+    *(Bar(f"tiers-5ms-{verb}", "wall", 1 / 10, "ours", ours="ours-tiered") for verb in _VERBS),
+    Bar("tiers-page", "of a page at the beginning", 1.25, ours="ours-tiered"),
     Bar("tls", "CPU", 2.0),
     Bar("import", "import", 70.0),
     Bar("pool", "CPU", 1.0),

@@ -16,7 +16,7 @@ FOLDER = HERE / ".venvs"
 SHARED = ("flask", "gevent")
 
 REQUIREMENTS = {
-    "ours": ("-e", f"{ROOT}[gevent]"),
+    "ours": ("-e", f"{ROOT}[gevent,sql]"),
     "swiftclient": ("python-swiftclient", *SHARED),
     "flask-fs2": ("flask-fs2", "python-swiftclient", *SHARED),
     "swiftspec": ("swiftspec", *SHARED),

@@ -21,6 +21,8 @@ class Peer:
     transport: str | None = None
     #: Bytes up to which it is told to store a file as one object.
     one_object: int | None = None
+    #: Whether small files are in a database of its own.
+    tiered: bool = False
     #: Whether it uses the packages of another environment too.
     borrows: str | None = None
     #: Packages that it must not find, besides: in processes that gevent has not patched.
@@ -135,4 +137,12 @@ def peers(transports: tuple[str, ...]) -> tuple[Peer, ...]:
     in_segments = replace(
         first, name="ours-segments", title="… in segments", one_object=None, on_request=True
     )
-    return (first, *others, faster, in_segments, *_PEERS)
+    in_tiers = replace(
+        first,
+        name="ours-tiered",
+        title="… in two tiers",
+        tiered=True,
+        on_request=True,
+        notes=("its small files are in SQLite, on the disk of the machine, and synchronous",),
+    )
+    return (first, *others, faster, in_segments, in_tiers, *_PEERS)

@@ -17,6 +17,7 @@ from .workshop import POOL as DEFAULT_POOL
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .children import Child
     from .peers import Peer
     from .workshop import Workshop
 
@@ -77,6 +78,8 @@ ABOVE = Figure(
 )
 ROUNDS = Figure("time, in rounds of the delay", "", lambda f: f["wall"] / f["rounds"])
 
+OF_FIRST = Figure("of a page at the beginning", "", lambda f: f["wall"] / f["first"])
+
 ROWS: list[Row] = []
 
 
@@ -99,6 +102,7 @@ def row(
 
 
 MANY = "Many in one call: files of 1 KiB, to a server that answers after 20 ms"
+TIERS = "Two tiers: small files in SQLite, side by side with files in Swift"
 SMALL = "Small files: CPU per operation"
 AT_ONCE = "Many at once: operations per second, writing and reading 1 KiB in turn"
 LARGE = "Large files"
@@ -382,6 +386,52 @@ def tls(shop: Workshop, peer: Peer) -> Figures:
 @row("pool", "take a connection and give it back", LENDING, CPU_EACH)
 def pool(shop: Workshop, peer: Peer) -> Figures:
     return shop.sized(shop.child(peer), "borrow")
+
+
+def _in_tiers(slug: str, where: str, open_shop: Callable[[Workshop, Peer], Child]) -> None:
+    @row(f"tiers-{slug}-write", f"write 2 KiB, {where}", TIERS, WALL_EACH, most_rounds=5,
+         also=("ours-tiered",))  # fmt: skip
+    def tiers_write(shop: Workshop, peer: Peer) -> Figures:
+        child = open_shop(shop, peer)
+        try:
+            return shop.sized(child, "replace", size=2 * KIB)
+        finally:
+            child.end()
+
+    @row(f"tiers-{slug}-read", f"read 2 KiB, {where}", TIERS, WALL_EACH, most_rounds=5,
+         also=("ours-tiered",))  # fmt: skip
+    def tiers_read(shop: Workshop, peer: Peer) -> Figures:
+        child = open_shop(shop, peer)
+        try:
+            return shop.sized(child, "read_back", name="s2048", size=2 * KIB)
+        finally:
+            child.end()
+
+
+_in_tiers("swift", "Swift beside", lambda shop, peer: shop.real(peer))
+_in_tiers("5ms", "Swift 5 ms away", lambda shop, peer: shop.distant(peer, delay=5.0))
+
+
+@row("tiers-large", "write 16 MiB of bytes", TIERS, SPEED, most_rounds=5, also=("ours-tiered",))
+def tiers_large(shop: Workshop, peer: Peer) -> Figures:
+    return shop.sized(shop.child(peer, free=True), "replace", size=16 * MIB)
+
+
+@row(
+    "tiers-page",
+    f"list 1,000 names at the end of {LISTED:,}",
+    TIERS,
+    WALL_EACH,
+    OF_FIRST,
+    most_rounds=3,
+    also=("ours-tiered",),
+)
+def tiers_page(shop: Workshop, peer: Peer) -> Figures:
+    if not peer.tiered:
+        raise Cannot("has its files in Swift")
+    child = shop.child(peer)
+    child.do("pages", count=1, objects=LISTED)
+    return child.do("pages", count=20, objects=LISTED)
 
 
 #: The threads that SwiftService has by default, and what a pool of 20 gives a batch.

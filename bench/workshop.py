@@ -13,9 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flask_fs_swift.devserver import DevServer
+
 from . import environments
 from .children import Child, Failed
-from .clients.client import MEMBER, MIB, Cannot, Setup
+from .clients.client import MEMBER, MIB, Cannot, Setup, create_container
 from .fast_server import FastServer
 from .tls_front import NoCertificate, TLSFront
 
@@ -66,7 +68,8 @@ class Workshop:
         self._counts: dict[tuple[Child, str], int] = {}
         self._files: dict[int, Path] = {}
         self._front: TLSFront | None = None
-        self._distant: FastServer | None = None
+        self._distant: dict[float, FastServer] = {}
+        self._swift: DevServer | None = None
         self._ending = ExitStack()
 
     def __enter__(self) -> Self:
@@ -130,6 +133,7 @@ class Workshop:
             transport=peer.transport,
             uses=peer.borrows,
             one_object=peer.one_object,
+            tiered=peer.tiered,
         )
         extra = {} if free else {"BENCH_CORES": str(self._cores[0])}
         if tls:
@@ -142,14 +146,37 @@ class Workshop:
         self.versions.setdefault(peer.name, child.version)
         return child
 
-    def distant(self, peer: Peer, *, pool: int) -> Child:
-        """Start a child whose server answers after ``DELAY``; the caller ends it.
+    def distant(self, peer: Peer, *, pool: int = POOL, delay: float = DELAY) -> Child:
+        """Start a child whose server answers late; the caller ends it.
 
         Both may use every core: they mostly wait.
+
+        :param delay: milliseconds.
         """
-        if self._distant is None:
-            self._distant = self._ending.enter_context(FastServer(self.folder, DELAY))
-        setup = Setup(self._distant.auth_url, pool_size=pool, transport=peer.transport)
+        if delay not in self._distant:
+            server = self._ending.enter_context(FastServer(self.folder, delay))
+            self._distant[delay] = server
+        setup = Setup(self._distant[delay].auth_url, pool_size=pool)
+        return self._of_another(peer, setup)
+
+    def real(self, peer: Peer) -> Child:
+        """Start a child whose server is the development Swift; the caller ends it.
+
+        :raises Cannot: it is not installed.
+        """
+        if self._swift is None:
+            data = self.folder / "swift"
+            data.mkdir()
+            self._swift = self._ending.enter_context(DevServer.start(data))
+            create_container(Setup(self._swift.auth_url, self._swift.user, self._swift.key))
+        return self._of_another(
+            peer, Setup(self._swift.auth_url, self._swift.user, self._swift.key)
+        )
+
+    def _of_another(self, peer: Peer, setup: Setup) -> Child:
+        setup = replace(
+            setup, transport=peer.transport, one_object=peer.one_object, tiered=peer.tiered
+        )
         child = Child(peer, "plain", setup)
         self.versions.setdefault(peer.name, child.version)
         return child

@@ -51,6 +51,8 @@ class Setup:
     transport: str | None = None
     #: Bytes up to which it stores a file as one object; None: what it does by itself.
     one_object: int | None = None
+    #: Whether small files are in a database of its own.
+    tiered: bool = False
 
     @classmethod
     def from_json(cls, text: str) -> Setup:
@@ -63,6 +65,15 @@ class Setup:
         request = urllib.request.Request(self.auth_url, headers=headers)
         with urllib.request.urlopen(request) as answer:
             return answer.headers["X-Storage-Url"], answer.headers["X-Auth-Token"]
+
+
+def create_container(setup: Setup) -> None:
+    """Create the container of everything but listings."""
+    url, token = setup.session
+    request = urllib.request.Request(
+        f"{url}/{CONTAINER}", headers={"X-Auth-Token": token}, method="PUT"
+    )
+    urllib.request.urlopen(request).close()
 
 
 class Client:
@@ -142,6 +153,18 @@ class Client:
     def delete_many(self, container: str, names: list[str]) -> None:
         """Remove many objects of a container."""
         raise Cannot("has no call for many")
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Store bytes, verified if the client can, whatever has the name."""
+        self.write(name, data)
+
+    def fill(self, count: int) -> None:
+        """Have so many small files, quickly."""
+        raise Cannot("has its files in Swift")
+
+    def list_page(self, after: str) -> int:
+        """List a thousand names that come after one; return how many there are."""
+        raise Cannot("has its files in Swift")
 
     def borrow(self) -> None:
         """Take a connection from the pool and give it back."""

@@ -58,6 +58,9 @@ class FlaskFS2(Client):
     def write(self, name: str, data: bytes) -> None:
         self.files.write(name, data)
 
+    def replace(self, name: str, data: bytes) -> None:
+        self.files.write(name, data, overwrite=True)
+
     def read(self, name: str) -> bytes:
         content: bytes = self.files.read(name)
         return content

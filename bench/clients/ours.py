@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from functools import cached_property
+from itertools import islice
 from typing import IO, TYPE_CHECKING
 
 from flask import Flask
 
-from flask_fs_swift import ALL, FS, Delete, Put, Storage, config
+from flask_fs_swift import ALL, FS, Delete, ObjectInfo, Put, Storage, config
 
 from .client import MIB, Cannot, Client, Setup
 
@@ -28,7 +30,8 @@ class Ours(Client):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self.app = Flask("bench")
+        self._folder = tempfile.TemporaryDirectory()
+        self.app = Flask("bench", instance_path=self._folder.name)
         self.app.config.update(
             FS_SWIFT_AUTHURL=setup.auth_url,
             FS_SWIFT_USER=setup.user,
@@ -42,6 +45,8 @@ class Ours(Client):
             self.app.config["FS_SWIFT_TRANSPORT"] = setup.transport
         if setup.one_object is not None:
             self.app.config["FS_SWIFT_SEGMENT_SIZE"] = setup.one_object
+        if setup.tiered:
+            self.app.config["FS_BACKEND"] = "tiered"
         self._storages: dict[str, Storage] = {}
         self.files = self._storage("files")
 
@@ -114,6 +119,23 @@ class Ours(Client):
                 raise outcome.error
         if count:
             raise OSError(f"{count} outcomes are missing")
+
+    def replace(self, name: str, data: bytes) -> None:
+        self.files.write(name, data, overwrite=True)
+
+    def fill(self, count: int) -> None:
+        if not self.setup.tiered:
+            super().fill(count)
+        from flask_fs_swift.tiered.rows import New, Write
+
+        backend = self.app.extensions["flask_fs_swift"].mounts["files"].backend
+        info = ObjectInfo("", 1, None, "text/plain", None)
+        writes = (Write(f"{number:07}", New(info, b"x")) for number in range(count))
+        while some := list(islice(writes, 1000)):
+            backend._rows.compare_and_write(*some)  # noqa: SLF001 - a commit for each takes long
+
+    def list_page(self, after: str) -> int:
+        return sum(1 for _ in islice(self.files.list_files(after=after), 1000))
 
     def borrow(self) -> None:
         self._pool.checkout().checkin()

@@ -6,6 +6,7 @@ number of operations that they are for, ``bytes`` what was transferred.
 
 from __future__ import annotations
 
+import itertools
 import resource
 import threading
 import time
@@ -118,6 +119,30 @@ def _listed(listing: Callable[[str], int], count: int, objects: int) -> Figures:
             raise OSError(f"{found} objects instead of {objects}")
 
     return timed(check, count)
+
+
+def replace(client: Client, count: int, size: int) -> Figures:
+    """Write ten files again and again."""
+    data = (BLOCK * (size // len(BLOCK) + 1))[:size]
+    names = itertools.cycle(f"f{number}" for number in range(10))
+    figures = timed(lambda: client.replace(next(names), data), count)
+    return {**figures, "bytes": size * count}
+
+
+def read_back(client: Client, count: int, name: str, size: int) -> Figures:
+    """Read a file that the client has written."""
+    client.replace(name, (BLOCK * (size // len(BLOCK) + 1))[:size])
+    return timed(lambda: client.read(name), count)
+
+
+def pages(client: Client, count: int, objects: int) -> Figures:
+    """List a page at the end of many small files, and one at the beginning."""
+    client.fill(objects)
+    last = f"{objects - 1001:07}"
+    if client.list_page(last) != 1000:
+        raise OSError("half a page")
+    first = timed(lambda: client.list_page(""), count)["wall"]
+    return {**timed(lambda: client.list_page(last), count), "first": first}
 
 
 def borrow(client: Client, count: int) -> Figures:
