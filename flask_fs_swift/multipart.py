@@ -77,7 +77,7 @@ class Multipart:
         self._caller = caller
         self._container = container
         self._inquiry = inquiry
-        self._segments = Segments(settings, caller)
+        self._segments = Segments(settings, caller, inquiry)
         self._width = min(settings.segment_concurrency, settings.login.pool_size)
         self.sweeper = Sweeper(container, self._segments, self._width)
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 import logging
 import time
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from .objects import Orphan
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Segments that are not worth a bulk delete, where so many requests run at a time.
+FEW = 4
+
 
 class Sweeper:
     """Keeps the segments of one container to what is needed. Lives as long as that.
@@ -46,6 +50,9 @@ class Sweeper:
         self._container = container
         self._segments = segments
         self._width = width
+        # They take one round trip, as a bulk delete of them would, which Swift does two by two;
+        # and nobody has to ask first whether it can.
+        self._few = min(width, FEW)
 
     def sweep(self, name: str) -> None:
         """Remove what is left of an object's former versions.
@@ -62,9 +69,8 @@ class Sweeper:
         if not closed:
             return
         referred = self.referred(name)
-        for upload, stored in closed:
-            if upload not in referred:
-                self.delete(segment.name for segment in stored)
+        unused = [stored for upload, stored in closed if upload not in referred]
+        self.delete(segment.name for segment in chain.from_iterable(unused))
 
     def collect(self, older_than: float, *, dry_run: bool) -> list[Orphan]:
         """Remove, or only find, all segments that nothing refers to; return them.
@@ -106,8 +112,16 @@ class Sweeper:
         return [Orphan(s.name, owner, s.info.size or 0) for s in unused]
 
     def delete(self, names: Iterable[str]) -> None:
-        """Remove segments, several at a time; what is absent counts as removed."""
-        with at_once((partial(self._segments.delete, name) for name in names), self._width) as all_:
+        """Remove segments; what is absent counts as removed.
+
+        In bulk where they are more than a few and Swift does that. What is left of them is
+        removed one by one, several at a time.
+
+        :raises FSError: as soon as one could not be removed; others may be left, too.
+        """
+        unique = list(dict.fromkeys(names))
+        left = self._segments.delete_many(unique) if len(unique) > self._few else unique
+        with at_once((partial(self._segments.delete, name) for name in left), self._width) as all_:
             for _ in all_:
                 pass
 

@@ -302,7 +302,7 @@ CREATE = {
     "before the sweep": ("GET", "prefix=", 0),
     "in the sweep": ("GET", "multipart-manifest=get", 0),
 }
-OVERWRITE = {**CREATE, "between the old segments": ("DELETE", A_SEGMENT, 1)}
+OVERWRITE = {**CREATE, "before the old segments go": ("POST", "bulk-delete", 0)}
 COMMITTED = set(OVERWRITE) - set(list(CREATE)[:4])
 KILLS = [*(("create", point) for point in CREATE), *(("overwrite", point) for point in OVERWRITE)]
 

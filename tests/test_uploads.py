@@ -581,7 +581,7 @@ def test_an_abort_that_failed_is_repeated(make_storage: MakeStorage, swift_fault
         {"method": "PUT", "path": MARKER},
         {"method": "HEAD", "path": "big.bin"},
         {"method": "GET", "path": "_segments.*prefix"},
-        {"method": "DELETE", "path": "/000003/"},
+        {"method": "POST", "path": "bulk-delete"},
     ):
         swift_faults.add("status", **fault)
         with pytest.raises(SwiftUnavailable) as raised:
