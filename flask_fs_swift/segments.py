@@ -269,15 +269,23 @@ class Segments:
 
     def markers(self) -> Iterator[Marker]:
         """Yield all markers that can be read. One request per page, and one for each."""
+        for name in self.marker_names():
+            marker = self.read_marker(name)
+            if marker is not None:
+                yield marker
+
+    def marker_names(self) -> Iterator[str]:
+        """Yield what all markers are called here. One request per page."""
         for page in self.objects.pages(_MARKERS):
-            for name in filter(_MARKER.fullmatch, listed_names(page)):
-                try:
-                    marker = self._read(name)
-                except Unreadable as error:
-                    logger.warning("it is left alone: %s", error)
-                    continue
-                if marker is not None:
-                    yield marker
+            yield from filter(_MARKER.fullmatch, listed_names(page))
+
+    def read_marker(self, name: str) -> Marker | None:
+        """Return a marker by what it is called; None where it is gone, or cannot be read."""
+        try:
+            return self._read(name)
+        except Unreadable as error:
+            logger.warning("it is left alone: %s", error)
+            return None
 
     def _read(self, name: str) -> Marker | None:
         try:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import logging
 import time
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from .objects import Orphan
@@ -28,7 +28,7 @@ from .parallel import at_once
 from .segments import Segment, Unreadable, read_manifest, uploads_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from .container import Container
     from .objects import Marker
@@ -79,37 +79,56 @@ class Sweeper:
             have died.
         """
         orphans = []
-        for upload, stored in self._segments.all():
-            if min(segment.age() for segment in stored) < older_than:
-                continue
-            try:
-                orphans += self._collect(upload, stored, older_than, dry_run=dry_run)
-            except Unreadable as error:  # It refers to nobody knows what.
-                logger.warning("segments of %r are left alone: %s", stored[0].owner, error)
+        aged = (
+            stored
+            for _, stored in self._segments.all()
+            if min(segment.age() for segment in stored) >= older_than
+        )
+        while some := list(islice(aged, self._width)):
+            orphans += self._collect(some, older_than, dry_run=dry_run)
         if not dry_run:
-            self._forget_the_dead(older_than)
+            # Also those whose segments are gone.
+            names = self._segments.marker_names()
+            self._do(partial(self._forget_dead, name, older_than) for name in names)
         return orphans
 
-    def _forget_the_dead(self, older_than: float) -> None:
-        for marker in self._segments.markers():
-            if _is_dead(marker, older_than) and not any(self._segments.of_upload(marker)):
-                self._segments.unmark(marker)
-
     def _collect(
-        self, upload: str, stored: list[Stored], older_than: float, *, dry_run: bool
+        self, uploads: list[list[Stored]], older_than: float, *, dry_run: bool
     ) -> list[Orphan]:
-        owner = stored[0].owner
-        marker = self._segments.marker(owner, upload)
-        if _is_open(marker) and not _is_dead(marker, older_than):
-            return []
-        listed = self._container.manifest(owner)
-        referred = set(self._paths(read_manifest(listed))) if listed is not None else set()
-        unused = [s for s in stored if self._segments.path_of(s.name) not in referred]
+        """Do this to uploads that are looked at together: to so few, because each may be long."""
+        tasks = (partial(self._look_at, stored, older_than) for stored in uploads)
+        with at_once(tasks, self._width) as results:
+            found = sorted(results)
+        unused = [segment for _, (_, unused) in found for segment in unused]
         if not dry_run:
             self.delete(segment.name for segment in unused)
-            if marker is not None and _is_open(marker):
-                self._segments.unmark(marker)
-        return [Orphan(s.name, owner, s.info.size or 0) for s in unused]
+            dead = (marker for _, (marker, _) in found if marker is not None)
+            self._do(partial(self._segments.unmark, marker) for marker in dead)
+        return [Orphan(s.name, s.owner, s.info.size or 0) for s in unused]
+
+    def _look_at(
+        self, stored: list[Stored], older_than: float
+    ) -> tuple[Marker | None, list[Stored]]:
+        """Return those of an upload's segments that may go, and the marker if its write is dead."""
+        owner, upload = stored[0].owner, stored[0].upload
+        try:
+            marker = self._segments.marker(owner, upload)
+            if _is_open(marker) and not _is_dead(marker, older_than):
+                return None, []
+            listed = self._container.manifest(owner)
+            referred = set(self._paths(read_manifest(listed))) if listed is not None else set()
+        except Unreadable as error:  # It refers to nobody knows what.
+            logger.warning("segments of %r are left alone: %s", owner, error)
+            return None, []
+        unused = [s for s in stored if self._segments.path_of(s.name) not in referred]
+        return (marker if _is_open(marker) else None), unused
+
+    def _forget_dead(self, name: str, older_than: float) -> None:
+        marker = self._segments.read_marker(name)
+        if marker is None or not _is_dead(marker, older_than):
+            return
+        if not any(self._segments.of_upload(marker)):
+            self._segments.unmark(marker)
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove segments; what is absent counts as removed.
@@ -121,8 +140,11 @@ class Sweeper:
         """
         unique = list(dict.fromkeys(names))
         left = self._segments.delete_many(unique) if len(unique) > self._few else unique
-        with at_once((partial(self._segments.delete, name) for name in left), self._width) as all_:
-            for _ in all_:
+        self._do(partial(self._segments.delete, name) for name in left)
+
+    def _do(self, tasks: Iterable[Callable[[], None]]) -> None:
+        with at_once(tasks, self._width) as results:
+            for _ in results:
                 pass
 
     def referred(self, name: str) -> set[str]:

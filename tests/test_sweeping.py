@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from large import A_MANIFEST, Beside, asked, assert_whole, beside
+from large import A_MANIFEST, MARKER, Beside, asked, assert_whole, beside
 
 from flask_fs_swift import Delete, Forbidden, Put, Storage, SwiftBackend, SwiftError, bulk
 
@@ -22,6 +23,7 @@ SEGMENT = 1000
 #: How many segments a file has in most of these tests.
 COUNT = 10
 MANY = 60
+GONE = 0.3  # seconds; more than a request takes
 
 
 @pytest.fixture
@@ -165,6 +167,43 @@ def test_of_a_manifest_only_the_list_goes(files: Storage, seen: Beside) -> None:
     assert len(seen.segments()) == len(kept) + len(lists)
     sweeper_of(files).delete(lists)
     assert seen.segments() == kept
+
+
+# How many at a time.
+
+
+@pytest.mark.parametrize("of", ["uploads", "markers"])
+@pytest.mark.parametrize("width", [1, 3])
+def test_a_collection_looks_at_several_uploads_at_a_time(
+    make_storage: MakeStorage, swift_faults: Faults, width: int, of: str
+) -> None:
+    files = make_storage(segment_size=SEGMENT, segment_concurrency=width)
+    for number in range(6):
+        if of == "uploads":
+            files.write(f"{number}.bin", content(2))
+        else:
+            files.start_upload(f"{number}.bin")
+    swift_faults.forget()
+    swift_faults.add("delay", method="GET", path=MARKER, seconds=GONE, times=-1)
+    assert files.collect_garbage(0) == []
+    times = [r.time for r in swift_faults.requests() if re.search(MARKER, r.path)]
+    assert len(times) == 6
+    assert max(sum(t <= other < t + GONE for other in times) for t in times) == width
+
+
+def test_orphans_are_told_in_the_order_of_their_names(
+    files: Storage, seen: Beside, swift_faults: Faults
+) -> None:
+    """Not in that in which their uploads were looked at; and removed together."""
+    for number in range(4):
+        files.write(f"{number}.bin", content(3))
+        seen.connection.delete_object(files.name, f"{number}.bin")
+    swift_faults.add("delay", method="GET", path=MARKER)
+    names = seen.segments()
+    swift_faults.forget()
+    assert [each.name for each in files.collect_garbage(0)] == names
+    assert deletes(swift_faults) == ["POST bulk"]
+    assert seen.entries() == []
 
 
 # What Swift can do.
