@@ -23,7 +23,6 @@ from large import (
     SEGMENT,
     Beside,
     assert_whole,
-    beside,
 )
 
 from flask_fs_swift import InvalidPart, Storage, SwiftError
@@ -31,27 +30,17 @@ from flask_fs_swift.objects import Orphan
 from flask_fs_swift.segments import PUT_MANIFEST, hash_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from conftest import MakeStorage
-
-    from flask_fs_swift.devserver import DevServer, Faults
+    from flask_fs_swift.devserver import Faults
 
 HASH = hash_of("a.bin")
 PATIENCE = 30.0  # seconds
 
 
 @pytest.fixture
-def files(make_storage: MakeStorage) -> Storage:
-    """A storage whose container is there."""
-    files = make_storage(segment_size=SEGMENT, retries=2)
-    files.write("other.txt", b"")
-    return files
-
-
-@pytest.fixture
-def seen(swift_server: DevServer, files: Storage) -> Iterator[Beside]:
-    yield from beside(swift_server, files)
+def files(files_of_segments: Storage) -> Storage:
+    return files_of_segments
 
 
 @pytest.fixture

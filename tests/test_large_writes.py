@@ -55,16 +55,8 @@ GONE = 0.3  # seconds; more than a request takes
 
 
 @pytest.fixture
-def files(make_storage: MakeStorage) -> Storage:
-    """A storage whose container is there."""
-    files = make_storage(segment_size=SEGMENT, retries=2)
-    files.write("other.txt", b"")
-    return files
-
-
-@pytest.fixture
-def seen(swift_server: DevServer, files: Storage) -> Iterator[Beside]:
-    yield from beside(swift_server, files)
+def files(files_of_segments: Storage) -> Storage:
+    return files_of_segments
 
 
 def backend_of(files: Storage) -> SwiftBackend:

@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from large import A_MANIFEST, MARKER, Beside, asked, assert_whole, beside
+from large import A_MANIFEST, MARKER, Beside, asked, assert_whole
 
 from flask_fs_swift import Delete, Forbidden, Put, Storage, SwiftBackend, SwiftError, bulk
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from conftest import MakeStorage
 
-    from flask_fs_swift.devserver import DevServer, Faults
+    from flask_fs_swift.devserver import Faults
 
 SEGMENT = 1000
 #: How many segments a file has in most of these tests.
@@ -32,11 +32,6 @@ def files(make_storage: MakeStorage) -> Storage:
     files = make_storage(segment_size=SEGMENT, retries=1)
     files.write("other.txt", b"")
     return files
-
-
-@pytest.fixture
-def seen(swift_server: DevServer, files: Storage) -> Iterator[Beside]:
-    yield from beside(swift_server, files)
 
 
 def content(segments: int = COUNT) -> bytes:
