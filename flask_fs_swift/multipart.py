@@ -143,7 +143,7 @@ class Multipart:
             raise FileExists(f"{name!r} exists", filename=name)
         return Marker(name, "write", fields=fields, overwrite=overwrite)
 
-    def copy(self, source: str, target: str) -> bool:
+    def copy(self, source: str, target: str, progress: Progress | None = None) -> bool:
         """Copy a large object and its segments inside Swift; False: Swift has to do it.
 
         That is where it is no large object, or one whose list names parts of objects.
@@ -163,12 +163,16 @@ class Multipart:
         fields = {key: value for key, value in headers.items() if key.startswith(COPIED)}
         marker = Marker(target, "write", fields=fields)
 
+        moved = Moved(sum(segment.size for segment in segments), progress)
+
         def store(number: int, segment: Segment) -> Segment:
             with _about(source):
-                return self._segments.copy(segment, marker, number)
+                copied = self._segments.copy(segment, marker, number)
+            moved.count(number, segment.size)
+            return copied
 
         tasks = (partial(store, number, segment) for number, segment in enumerate(segments, 1))
-        self._commit(marker, tasks, self.limit(), Moved(None, None))
+        self._commit(marker, tasks, self.limit(), moved)
         return True
 
     def _put(self, marker: Marker, number: int, content: Content) -> Segment:
@@ -190,6 +194,7 @@ class Multipart:
                 moved.tell_until(results.wait)
                 for index, segment in results:
                     stored[index] = segment
+                    moved.tell()
                     moved.tell_until(results.wait)
             moved.tell()
             segments = [stored[index] for index in sorted(stored)]

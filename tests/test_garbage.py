@@ -171,9 +171,11 @@ def test_another_write_leaves_one_that_runs(files: Storage, seen: Beside) -> Non
 
 
 def test_a_write_that_is_taken_for_dead_fails_and_leaves_what_was(
-    files: Storage, seen: Beside
+    files: Storage, seen: Beside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files.write("a.bin", OTHER)
+    # So that what was handed to the network is stored when it is told.
+    monkeypatch.setattr(files._mount().backend.multipart, "_width", 1)
 
     def collect(done: int, total: int | None) -> None:
         if done == total:
