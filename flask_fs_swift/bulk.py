@@ -114,6 +114,7 @@ class Bulk:
             told = _read(answer)
             if told is not None and any(status.startswith("401") for _, status in told.failed):
                 # Said within a 200. With a new token, what is gone counts as not found.
+                call.uncertain = call.uncertain or told.gone > 0
                 raise ClientException("the token was refused", http_status=401)
             return told
 
@@ -188,7 +189,7 @@ def _read(answer: bytes) -> _Told | None:
     try:
         told = json.loads(answer)
         failed = [(unquote(path), str(status)) for path, status in told["Errors"]]
-        return _Told(told["Number Deleted"] + told["Number Not Found"], failed)
+        return _Told(sum((told["Number Deleted"], told["Number Not Found"])), failed)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
