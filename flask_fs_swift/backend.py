@@ -128,9 +128,12 @@ class Backend(Protocol):
     def delete(self, name: str) -> None:
         """Remove exactly this object; one that is absent counts as removed."""
 
-    def copy(self, source: str, target: str, *, overwrite: bool) -> None:
+    def copy(
+        self, source: str, target: str, *, overwrite: bool, progress: Progress | None = None
+    ) -> None:
         """Copy an object with its headers and metadata.
 
+        :param progress: told of the bytes that are copied; at the end, where that is all at once.
         :raises FileNotFound: there is no source.
         :raises FileExists: there is a target, and ``overwrite`` is False.
         """

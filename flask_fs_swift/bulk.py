@@ -3,15 +3,18 @@
 Swift's bulk delete (Swift API reference, "Bulk delete") answers 200 whatever happened, names
 only what failed, stops after too many failures, and leaves a large object's segments behind.
 So a name is taken for removed only where the counts add up to what was sent, and only names
-are sent that a listing shows as plain objects. All others are for the caller, one by one.
+are sent of which it is known what goes with them: that a listing shows as plain objects, or that
+the caller made. All others are for the caller, one by one.
 """
 
 from __future__ import annotations
 
 import json
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote
+
+from swiftclient import ClientException
 
 from .call import Call
 from .errors import (
@@ -51,20 +54,31 @@ class Bulk:
         :raises OperationNotSupported: Swift offers no bulk delete; nothing was removed.
         :raises SwiftUnavailable: some may have been removed.
         """
-        limits = capabilities.bulk_delete
-        if limits is None:
-            raise OperationNotSupported("this Swift has no bulk delete")
+        at_once = _at_once(capabilities)
         plain = self._plain(sorted(set(names), key=str.encode))
-        left = set(names).difference(plain)
-        at_once = min(AT_ONCE, limits.max_deletes, limits.max_failed)
-        for start in range(0, len(plain), at_once):
+        return set(names).difference(plain) | self._remove(plain, at_once)
+
+    def remove(self, names: Sequence[str], capabilities: Capabilities) -> set[str]:
+        """Remove objects whatever they are; return those that are to be deleted one by one.
+
+        Of a large object that is its list alone: what this names stays.
+
+        :param names: each once.
+        :raises OperationNotSupported: Swift offers no bulk delete; nothing was removed.
+        :raises FSError: some may have been removed.
+        """
+        return self._remove(names, _at_once(capabilities))
+
+    def _remove(self, names: Sequence[str], at_once: int) -> set[str]:
+        left: set[str] = set()
+        for start in range(0, len(names), at_once):
             try:
-                left |= self._left_of(plain[start : start + at_once])
+                left |= self._left_of(names[start : start + at_once])
             except FSError:
                 if start == 0:
                     raise
                 # Others are gone by now: each of the rest is to say for itself how it ends.
-                return left.union(plain[start:])
+                return left.union(names[start:])
         return left
 
     def discard(self, names: Collection[str]) -> None:
@@ -78,7 +92,7 @@ class Bulk:
             )
 
     def _left_of(self, names: Sequence[str]) -> set[str]:
-        """Remove plain objects; return those of which it is not known whether they are gone."""
+        """Remove objects; return those of which it is not known whether they are gone."""
         try:
             return self._unsure(self._ask(names), names)
         except (SwiftUnavailable, AuthFailed, ContainerNotFound):
@@ -86,29 +100,32 @@ class Bulk:
         except SwiftError:
             return set(names)  # It may refuse this request, and none for a single object.
 
-    def _ask(self, names: Collection[str]) -> bytes:
+    def _ask(self, names: Collection[str]) -> _Told | None:
         container = quote(self._container.name)
         lines = [f"{container}/{quote(name)}" for name in names]
         headers = {"Content-Type": "text/plain", "Accept": "application/json"}
         what = f"remove {len(lines)} object(s) from {self._container.name!r}"
         call = Call(what, None, self._caller.attempts(), changes=True)
 
-        def send(connection: Connection) -> bytes:
-            return connection.post_account(
+        def send(connection: Connection) -> _Told | None:
+            answer = connection.post_account(
                 headers, query_string="bulk-delete", data="\n".join(lines).encode()
             )[1]
+            told = _read(answer)
+            if told is not None and any(status.startswith("401") for _, status in told.failed):
+                # Said within a 200. With a new token, what is gone counts as not found.
+                call.uncertain = call.uncertain or told.gone > 0
+                raise ClientException("the token was refused", http_status=401)
+            return told
 
         return self._caller.run(call, send)
 
-    def _unsure(self, answer: bytes, names: Collection[str]) -> set[str]:
+    def _unsure(self, told: _Told | None, names: Collection[str]) -> set[str]:
         """Return the names that an answer does not show to be gone."""
-        try:
-            told = json.loads(answer)
-            failed = {self._name_in(unquote(name)) for name, _ in told["Errors"]}
-            gone = told["Number Deleted"] + told["Number Not Found"]
-        except (ValueError, KeyError, TypeError, AttributeError):
+        if told is None:
             return set(names)
-        believed = failed <= set(names) and gone == len(names) - len(failed)
+        failed = {self._name_in(path) for path, _ in told.failed}
+        believed = failed <= set(names) and told.gone == len(names) - len(failed)
         return failed if believed else set(names)
 
     def _name_in(self, path: str) -> str:
@@ -145,6 +162,36 @@ class Bulk:
             if place == len(names):
                 return
             marker = max(last, just_before(names[place]), key=str.encode)
+
+
+def _at_once(capabilities: Capabilities) -> int:
+    """Return how many names one request takes, all of which may fail.
+
+    :raises OperationNotSupported: none.
+    """
+    limits = capabilities.bulk_delete
+    if limits is None:
+        raise OperationNotSupported("this Swift has no bulk delete")
+    return min(AT_ONCE, limits.max_deletes, limits.max_failed)
+
+
+class _Told(NamedTuple):
+    """What an answer says."""
+
+    #: How many are gone, or were absent.
+    gone: int
+    #: Paths, with or without their first slash, and the status of each.
+    failed: list[tuple[str, str]]
+
+
+def _read(answer: bytes) -> _Told | None:
+    """Read an answer; None: it cannot be understood."""
+    try:
+        told = json.loads(answer)
+        failed = [(unquote(path), str(status)) for path, status in told["Errors"]]
+        return _Told(sum((told["Number Deleted"], told["Number Not Found"])), failed)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def just_before(name: str) -> str:

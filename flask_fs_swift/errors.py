@@ -183,6 +183,13 @@ class UploadClosed(FSError):
     """There is no such upload in this storage, or it was completed or aborted."""
 
 
+def upload_closed(name: str) -> UploadClosed:
+    """Say that an upload of an object is over, without a word of how: its id came from anybody."""
+    return UploadClosed(
+        f"there is no such upload of {name!r} here, or it was completed or aborted", filename=name
+    )
+
+
 class StreamBroken(FSError):
     """A transfer ended before its end and could not be resumed."""
 

@@ -1,4 +1,4 @@
-"""Tell whoever counts or times operations what has happened."""
+"""Tell whoever counts or times operations what has happened, or how far one has come."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
+
+from .concurrency import new_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +41,57 @@ EventHook: TypeAlias = "Callable[[Event], None]"
 #: Called while content moves, in the thread or greenlet of who asked for that, with the bytes so
 #: far and the bytes of all, None where that is not known. What it raises ends the transfer.
 Progress: TypeAlias = "Callable[[int, int | None], object]"
+
+
+#: Seconds after which progress is told, if nothing has ended before.
+TICK = 0.25
+
+
+class Moved:
+    """How many bytes of a transfer have moved, of which several parts move at once.
+
+    Lives as long as the transfer. It tells who waits for the parts, in the thread or greenlet of
+    that one, while no lock is held.
+
+    ``_of_parts``  bytes of each part, ``_moved`` of all: guarded by ``_lock``.
+    ``_told``      what was told last, known to who is told.
+
+    :param size: bytes of all the parts; None: that is not known.
+    """
+
+    def __init__(self, size: int | None, progress: Progress | None) -> None:
+        self._size = size
+        self._progress = progress
+        self._lock = new_lock()
+        self._of_parts: dict[int, int] = {}
+        self._moved = 0
+        self._told: int | None = None
+
+    @property
+    def is_told(self) -> bool:
+        """Whether anybody wants to know."""
+        return self._progress is not None
+
+    def count(self, part: int, moved: int) -> None:
+        """Note how many bytes of a part have moved until now: fewer, where it begins again."""
+        with self._lock:
+            self._moved += moved - self._of_parts.get(part, 0)
+            self._of_parts[part] = moved
+
+    def tell_until(self, wait: Callable[[float], bool]) -> None:
+        """Tell now and then, until something has ended.
+
+        :param wait: waits for so many seconds; tells whether it has.
+        """
+        while self._progress is not None and not wait(TICK):
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell, if there is anything new."""
+        moved = self._moved
+        if self._progress is not None and moved != self._told:
+            self._told = moved
+            self._progress(moved, self._size)
 
 
 def tell(hook: EventHook, event: Event) -> None:

@@ -8,9 +8,8 @@ A plain object that comes by one request is verified by its stream. The others a
 order, beside the transfer, as far as their ranges have come: read back from the file, so that
 what is verified is what was written. Of large objects each segment is, against the manifest.
 
-State: ``_moved``, bytes written so far, guarded by ``_lock``. ``_stopped`` is only ever
-set; ranges that see it end early. What is told of the progress, and which ranges have
-come, is known to the caller's thread or greenlet alone, and no lock is held there.
+State: ``_stopped`` is only ever set; ranges that see it end early. Which ranges have come is known
+to the caller's thread or greenlet alone. ``_moved`` has a lock of its own.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from .blocks import BLOCK
-from .concurrency import new_lock
 from .conditions import NO_CONDITIONS, of_version
 from .errors import ETagMismatchError, FileNotFound, ObjectChanged
+from .events import Moved
 from .hashing import GrowingMD5
 from .parallel import at_once
 from .ranges import ByteRange
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
 
 #: Bytes of a range.
 RANGE = 16 * 1024 * 1024
-#: Seconds after which the progress is told, if no range has come before.
-TICK = 0.25
 
 
 class OpenRange(Protocol):
@@ -98,11 +95,8 @@ class _Fetch:
         self._first = first
         self._size = first.info.size
         self._same_version = of_version(first.info.etag)
-        self._progress = progress
-        self._told: int | None = None
+        self._moved = Moved(first.info.size, progress)
         self._starts = range(RANGE, self._size or 0, RANGE)
-        self._lock = new_lock()
-        self._moved = 0
         self._stopped = False
         # Ranges that came before the others were asked for: the first, or none.
         self._come = 0
@@ -136,29 +130,19 @@ class _Fetch:
             digest.follow(min(complete * RANGE, self._size or 0))
         with at_once(self._tasks(alone=width == 1), width) as results:
             try:
-                self._wait(results.wait)
+                self._moved.tell_until(results.wait)
                 for index, _ in results:
                     come.add(self._come + index)
                     while complete in come:
                         complete += 1
                     if follow:
                         digest.follow(min(complete * RANGE, self._size or 0))
-                    self._tell()
-                    self._wait(results.wait)
+                    self._moved.tell()
+                    self._moved.tell_until(results.wait)
             except BaseException:
                 self._stopped = True  # Before what runs is waited for.
                 raise
-        if self._told is None:
-            self._tell()
-
-    def _wait(self, wait: Callable[[float], bool]) -> None:
-        while self._progress is not None and not wait(TICK):
-            self._tell()
-
-    def _tell(self) -> None:
-        if self._progress is not None and self._moved != self._told:
-            self._told = self._moved
-            self._progress(self._told, self._size)
+        self._moved.tell()
 
     def _tasks(self, *, alone: bool) -> Iterator[Callable[[], None]]:
         """Yield what fetches each range.
@@ -187,15 +171,15 @@ class _Fetch:
         with stream:
             self._write(stream, start, alone=alone)
 
-    def _write(self, stream: ObjectStream, position: int, *, alone: bool) -> None:
+    def _write(self, stream: ObjectStream, start: int, *, alone: bool) -> None:
         room = memoryview(bytearray(BLOCK))
+        position = start
         while not self._stopped and (count := stream.readinto(room)):
             self._file.write_at(position, room[:count])
             position += count
-            with self._lock:
-                self._moved += count
+            self._moved.count(start, position - start)
             if alone:
-                self._tell()
+                self._moved.tell()
 
     def _verify(self, expected: str, actual: str) -> None:
         if actual != expected:

@@ -113,12 +113,16 @@ class MemoryBackend:
         self.delete(name)
         self.multipart.purge(name)
 
-    def copy(self, source: str, target: str, *, overwrite: bool) -> None:
+    def copy(
+        self, source: str, target: str, *, overwrite: bool, progress: Progress | None = None
+    ) -> None:
         """Copy an object; strict about the target, unlike Swift."""
         check_name(target)
         stored = self._find(source)
         copied = replace(stored, info=replace(stored.info, name=target, modified=_now()))
         self._store(target, copied, overwrite=overwrite)
+        if progress is not None:
+            progress(copied.info.size or 0, copied.info.size)
 
     def update_metadata(self, name: str, metadata: Mapping[str, str | None]) -> None:
         """Set some of an object's user metadata, and keep the rest."""

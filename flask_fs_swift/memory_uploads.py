@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from .concurrency import new_lock
 from .content import Told, whole
-from .errors import FileExists, InvalidPart, UploadClosed
+from .errors import FileExists, InvalidPart, upload_closed
 from .metadata import checked_metadata
 from .names import check_name
 from .objects import Marker, Part, new_id
@@ -79,7 +79,7 @@ class MemoryUploads:
             found = self._uploads.get(upload)
             marker = found.marker if found is not None and _is_known(found) else None
         if marker is None or marker.name != name or marker.state == "aborted":
-            raise _closed(name)
+            raise upload_closed(name)
         return marker
 
     def open_uploads(self) -> Iterator[Marker]:
@@ -101,7 +101,7 @@ class MemoryUploads:
                 upload.parts.pop(part, None)
                 upload.parts[part] = data
         if not is_open:
-            raise _closed(marker.name)
+            raise upload_closed(marker.name)
         return part
 
     def parts(self, marker: Marker) -> list[Part]:
@@ -122,7 +122,7 @@ class MemoryUploads:
         if done is not None:
             return done
         if upload is None or upload.marker.state != "open":
-            raise _closed(name)
+            raise upload_closed(name)
         given = [piece for piece in pieces if piece is not None]
         if not given or len(given) < len(pieces):
             raise InvalidPart(f"{name!r}: a part is absent, or another", filename=name)
@@ -138,7 +138,7 @@ class MemoryUploads:
                 upload.info = store(upload.marker.overwrite)
                 _end(upload, replace(upload.marker, state="completed"))
                 return upload.info
-        raise _closed(name)
+        raise upload_closed(name)
 
     def abort(self, marker: Marker, _parts: Collection[Part]) -> None:
         """End an upload and drop its parts."""
@@ -148,7 +148,7 @@ class MemoryUploads:
             if upload is not None and not is_over:
                 _end(upload, replace(upload.marker, state="aborted"))
         if is_over:
-            raise _closed(marker.name)
+            raise upload_closed(marker.name)
 
     def purge(self, name: str) -> None:
         """Forget the uploads of an object that are open."""
@@ -185,9 +185,3 @@ def _left(upload: _Upload) -> int | None:
     """Return the seconds until what was started expires; None: it does not."""
     seconds = upload.properties.expires_after
     return None if seconds is None else round(upload.marker.started + seconds - time.time())
-
-
-def _closed(name: str) -> UploadClosed:
-    return UploadClosed(
-        f"there is no such upload of {name!r} here, or it was completed or aborted", filename=name
-    )

@@ -32,11 +32,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from .answers import object_info
-from .concurrency import new_lock
 from .container import COPIED, put_headers
 from .content import Told
-from .errors import FileExists, FSError, InvalidPart, ObjectChanged, SwiftError, UploadClosed
+from .errors import FileExists, FSError, InvalidPart, ObjectChanged, SwiftError, upload_closed
 from .etag import unquoted
+from .events import Moved
 from .metadata import checked_metadata
 from .objects import Marker, ObjectInfo, Orphan, Part
 from .parallel import at_once
@@ -59,8 +59,6 @@ logger = logging.getLogger(__name__)
 
 #: Segments that a manifest lists, where Swift does not say.
 MANIFEST_LIMIT = 1000
-#: Seconds after which progress is told, if no segment has ended before.
-TICK = 0.25
 
 _IN_SEGMENTS = re.compile("(?:uploads/)?[0-9a-f]{64}/[0-9a-f]{32}")
 
@@ -77,7 +75,7 @@ class Multipart:
         self._caller = caller
         self._container = container
         self._inquiry = inquiry
-        self._segments = Segments(settings, caller)
+        self._segments = Segments(settings, caller, inquiry)
         self._width = min(settings.segment_concurrency, settings.login.pool_size)
         self.sweeper = Sweeper(container, self._segments, self._width)
 
@@ -125,11 +123,11 @@ class Multipart:
         """
         limit = self.limit()
         marker = self._begun(name, properties, overwrite=overwrite)
-        moved = _Moved(parts.size, progress)
+        moved = Moved(parts.size, progress)
 
         def store(number: int, open_part: OpenPart) -> Segment:
             with closing(open_part()) as content:
-                return self._put(marker, number, moved.counted(number, content))
+                return self._put(marker, number, _counted(content, moved, number))
 
         tasks = (partial(store, number, part) for number, part in enumerate(parts, 1))
         return self._commit(marker, tasks, limit, moved)
@@ -145,7 +143,7 @@ class Multipart:
             raise FileExists(f"{name!r} exists", filename=name)
         return Marker(name, "write", fields=fields, overwrite=overwrite)
 
-    def copy(self, source: str, target: str) -> bool:
+    def copy(self, source: str, target: str, progress: Progress | None = None) -> bool:
         """Copy a large object and its segments inside Swift; False: Swift has to do it.
 
         That is where it is no large object, or one whose list names parts of objects.
@@ -165,12 +163,16 @@ class Multipart:
         fields = {key: value for key, value in headers.items() if key.startswith(COPIED)}
         marker = Marker(target, "write", fields=fields)
 
+        moved = Moved(sum(segment.size for segment in segments), progress)
+
         def store(number: int, segment: Segment) -> Segment:
             with _about(source):
-                return self._segments.copy(segment, marker, number)
+                copied = self._segments.copy(segment, marker, number)
+            moved.count(number, segment.size)
+            return copied
 
         tasks = (partial(store, number, segment) for number, segment in enumerate(segments, 1))
-        self._commit(marker, tasks, self.limit(), _Moved(None, None))
+        self._commit(marker, tasks, self.limit(), moved)
         return True
 
     def _put(self, marker: Marker, number: int, content: Content) -> Segment:
@@ -182,7 +184,7 @@ class Multipart:
         marker: Marker,
         tasks: Iterator[Callable[[], Segment]],
         limit: int,
-        moved: _Moved,
+        moved: Moved,
     ) -> ObjectInfo:
         stored: dict[int, Segment] = {}
         try:
@@ -192,6 +194,7 @@ class Multipart:
                 moved.tell_until(results.wait)
                 for index, segment in results:
                     stored[index] = segment
+                    moved.tell()
                     moved.tell_until(results.wait)
             moved.tell()
             segments = [stored[index] for index in sorted(stored)]
@@ -334,7 +337,7 @@ class Multipart:
         # It comes from a stranger.
         marker = self._current(name, upload) if is_id(upload) else None
         if marker is None or marker.kind != "upload" or marker.state == "aborted":
-            raise _closed(name)
+            raise upload_closed(name)
         return marker
 
     def _current(self, name: str, upload: str) -> Marker | None:
@@ -362,7 +365,7 @@ class Multipart:
                 self.sweeper.delete([segment.name])
         # One that is no longer remembered may have become an object that has this very part.
         if current is None or current.state != "open":
-            raise _closed(marker.name)
+            raise upload_closed(marker.name)
         return Part(number, segment.size, segment.etag)
 
     def parts(self, marker: Marker) -> list[Part]:
@@ -418,7 +421,7 @@ class Multipart:
             # Once more: the abort may have found the object, and given way to it.
             self._segments.mark(replace(marker, state="aborted"))
             self._remove(marker, parts)
-        raise _closed(marker.name)
+        raise upload_closed(marker.name)
 
     def abort(self, marker: Marker, parts: Collection[Part]) -> None:
         """End an upload, and remove its segments.
@@ -428,11 +431,11 @@ class Multipart:
         """
         current = self._current(marker.name, marker.id)
         if current is None or current.state == "completed":
-            raise _closed(marker.name)
+            raise upload_closed(marker.name)
         with _about(marker.name):
             self._segments.mark(replace(current, state="aborted"))
             if self._has_given_way(current):
-                raise _closed(marker.name)
+                raise upload_closed(marker.name)
             self._remove(current, parts)
 
     def _has_given_way(self, marker: Marker) -> bool:
@@ -453,58 +456,19 @@ class Multipart:
 
     def purge(self, name: str) -> None:
         """Remove all segments of an object that never comes back, also of what is under way."""
-        if not self._segments.may_exist():
-            return
         with _about(name):
-            for marker in self._segments.markers_of(name):
-                if marker.state == "open":
-                    self._segments.unmark(marker)
-            for _, stored in self._segments.of(name):
-                self.sweeper.delete(segment.name for segment in stored)
+            self.sweeper.purge(name)
 
     def collect(self, older_than: float, *, dry_run: bool) -> list[Orphan]:
         """Remove, or only find, what nothing refers to; return it."""
         return self.sweeper.collect(older_than, dry_run=dry_run)
 
 
-class _Moved:
-    """How many bytes of a write were handed to the network. Lives as long as the write.
-
-    ``_of_parts``  bytes of each part, guarded by ``_lock``. It is told by who waits for the
-                   parts, while no lock is held.
-    """
-
-    def __init__(self, size: int | None, progress: Progress | None) -> None:
-        self._size = size
-        self._progress = progress
-        self._lock = new_lock()
-        self._of_parts: dict[int, int] = {}
-        self._told: int | None = None
-
-    def counted(self, number: int, content: Content) -> Content:
-        """Return the content of a part, which is counted as it is taken."""
-        if self._progress is None:
-            return content
-        return Told(content, partial(self._count, number))
-
-    def _count(self, number: int, taken: int, _size: int | None) -> None:
-        with self._lock:
-            self._of_parts[number] = taken
-
-    def tell_until(self, wait: Callable[[float], bool]) -> None:
-        """Tell now and then, until something has ended."""
-        while self._progress is not None and not wait(TICK):
-            self.tell()
-
-    def tell(self) -> None:
-        """Tell, if there is anything new."""
-        if self._progress is None:
-            return
-        with self._lock:
-            moved = sum(self._of_parts.values())
-        if moved != self._told:
-            self._told = moved
-            self._progress(moved, self._size)
+def _counted(content: Content, moved: Moved, number: int) -> Content:
+    """Return the content of a part, which is counted as it is taken."""
+    if not moved.is_told:
+        return content
+    return Told(content, lambda taken, _size: moved.count(number, taken))
 
 
 @contextmanager
@@ -546,9 +510,3 @@ def _refused(error: FSError, name: str) -> InvalidPart:
 def _is_refusal(error: FSError) -> bool:
     # It has looked at the segments.
     return isinstance(error, SwiftError) and error.http_status in {400, 409}
-
-
-def _closed(name: str) -> UploadClosed:
-    return UploadClosed(
-        f"there is no such upload of {name!r} here, or it was completed or aborted", filename=name
-    )

@@ -25,18 +25,20 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from .answers import listed_info, listed_names
+from .bulk import Bulk
 from .container import Container
 from .content import Held
-from .errors import FileNotFound, SwiftError
+from .errors import FileNotFound, FSError, SwiftError
 from .etag import unquoted
 from .hashing import md5_of
 from .names import SEGMENTS
 from .objects import Marker, Part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from .call import Caller
+    from .capabilities import Inquiry
     from .config import SwiftSettings
     from .content import Content
     from .objects import ObjectInfo
@@ -131,7 +133,7 @@ class Stored:
 class Segments:
     """The container of the segments of one container. Lives as long as that."""
 
-    def __init__(self, settings: SwiftSettings, caller: Caller) -> None:
+    def __init__(self, settings: SwiftSettings, caller: Caller, inquiry: Inquiry) -> None:
         self.name = settings.container + SEGMENTS
         strict = replace(
             settings,
@@ -141,6 +143,7 @@ class Segments:
         )
         self.objects = Container(strict, caller)
         self._caller = caller
+        self._inquiry = inquiry
         self._settings = strict
 
     def within(self, caller: Caller) -> Segments:
@@ -215,6 +218,23 @@ class Segments:
         """Remove a segment; one that is absent counts as removed. One request."""
         self.objects.delete(name)
 
+    def delete_many(self, names: Sequence[str]) -> Collection[str]:
+        """Remove segments in bulk; return those that are to be removed one by one.
+
+        One request for a thousand, and one more first, once: what Swift can do. No listing has
+        to say what they are, as with objects: of a manifest nothing but its list is to go.
+
+        :param names: each once.
+        :raises FSError: some may have been removed.
+        """
+        try:
+            capabilities = self._inquiry.ask(self._caller)
+        except FSError:
+            return names
+        if capabilities.bulk_delete is None:
+            return names
+        return Bulk(self.objects, self._caller).remove(names, capabilities)
+
     def of(self, name: str) -> Iterator[tuple[str, list[Stored]]]:
         """Yield the uploads of an object that have segments, each with these."""
         return _by_upload(self._listed(hash_of(name) + "/"))
@@ -249,22 +269,26 @@ class Segments:
 
     def markers(self) -> Iterator[Marker]:
         """Yield all markers that can be read. One request per page, and one for each."""
-        return self._markers(_MARKERS)
+        for name in self.marker_names():
+            marker = self.read_marker(name)
+            if marker is not None:
+                yield marker
 
-    def markers_of(self, name: str) -> Iterator[Marker]:
-        """Yield the markers of an object's uploads, likewise."""
-        return self._markers(f"{_MARKERS}{hash_of(name)}/")
+    def marker_names(self, of: str = "") -> Iterator[str]:
+        """Yield what all markers are called here. One request per page.
 
-    def _markers(self, prefix: str) -> Iterator[Marker]:
-        for page in self.objects.pages(prefix):
-            for name in filter(_MARKER.fullmatch, listed_names(page)):
-                try:
-                    marker = self._read(name)
-                except Unreadable as error:
-                    logger.warning("it is left alone: %s", error)
-                    continue
-                if marker is not None:
-                    yield marker
+        :param of: the name of the only object whose markers are wanted.
+        """
+        for page in self.objects.pages(_MARKERS + (f"{hash_of(of)}/" if of else "")):
+            yield from filter(_MARKER.fullmatch, listed_names(page))
+
+    def read_marker(self, name: str) -> Marker | None:
+        """Return a marker by what it is called; None where it is gone, or cannot be read."""
+        try:
+            return self._read(name)
+        except Unreadable as error:
+            logger.warning("it is left alone: %s", error)
+            return None
 
     def _read(self, name: str) -> Marker | None:
         try:

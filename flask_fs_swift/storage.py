@@ -304,9 +304,19 @@ class Storage:
             raise refused
         return count
 
-    def copy(self, filename: str, target: str, overwrite: bool | None = None) -> None:
+    def copy(
+        self,
+        filename: str,
+        target: str,
+        overwrite: bool | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> None:
         """Copy a file, with its headers and metadata, inside the storage.
 
+        :param progress: called with the bytes copied and the bytes of all, in the caller's thread
+            or greenlet: now and then for a large file, once at the end for any other. What it
+            raises ends the copy of a large file: nothing is stored. Any other is stored by then.
         :raises FileNotFound: there is nothing to copy.
         :raises FileExists: the target exists. On Swift it is asked for first, so that of
             two copies at once the later one may still replace the other.
@@ -314,16 +324,27 @@ class Storage:
         mount = self._mount()
         with self._watched(mount, "copy"):
             if filename == target:
-                mount.backend.head(filename)
+                size = mount.backend.head(filename).size
+                if progress is not None:
+                    progress(size or 0, size)
                 return
-            mount.backend.copy(filename, target, overwrite=self._may_overwrite(overwrite))
+            may_overwrite = self._may_overwrite(overwrite)
+            mount.backend.copy(filename, target, overwrite=may_overwrite, progress=progress)
 
-    def move(self, filename: str, target: str, overwrite: bool | None = None) -> None:
+    def move(
+        self,
+        filename: str,
+        target: str,
+        overwrite: bool | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> None:
         """Copy a file, then delete it. Moving it to its own name keeps it.
 
+        :param progress: as for ``copy``. What it raises leaves the file where it is.
         :raises FSError: as ``copy``; if it is the deletion that failed, both are there.
         """
-        self.copy(filename, target, overwrite)
+        self.copy(filename, target, overwrite, progress=progress)
         if filename != target:
             self.delete(filename)
 

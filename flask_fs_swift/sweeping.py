@@ -20,6 +20,7 @@ from __future__ import annotations
 import logging
 import time
 from functools import partial
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from .objects import Orphan
@@ -27,13 +28,16 @@ from .parallel import at_once
 from .segments import Segment, Unreadable, read_manifest, uploads_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from .container import Container
     from .objects import Marker
     from .segments import Segments, Stored
 
 logger = logging.getLogger(__name__)
+
+#: Segments that are not worth a bulk delete, where so many requests run at a time.
+FEW = 4
 
 
 class Sweeper:
@@ -46,6 +50,9 @@ class Sweeper:
         self._container = container
         self._segments = segments
         self._width = width
+        # They take one round trip, as a bulk delete of them would, which Swift does two by two;
+        # and nobody has to ask first whether it can.
+        self._few = min(width, FEW)
 
     def sweep(self, name: str) -> None:
         """Remove what is left of an object's former versions.
@@ -62,9 +69,20 @@ class Sweeper:
         if not closed:
             return
         referred = self.referred(name)
-        for upload, stored in closed:
-            if upload not in referred:
-                self.delete(segment.name for segment in stored)
+        unused = [stored for upload, stored in closed if upload not in referred]
+        self.delete(segment.name for segment in chain.from_iterable(unused))
+
+    def purge(self, name: str) -> None:
+        """Remove all segments of an object that never comes back, also of what is under way.
+
+        Two requests where there is nothing: listings. None where there were no large objects.
+        """
+        if not self._segments.may_exist():
+            return
+        for marker in map(self._segments.read_marker, self._segments.marker_names(name)):
+            if marker is not None and _is_open(marker):
+                self._segments.unmark(marker)
+        self.delete(stored.name for _, uploads in self._segments.of(name) for stored in uploads)
 
     def collect(self, older_than: float, *, dry_run: bool) -> list[Orphan]:
         """Remove, or only find, all segments that nothing refers to; return them.
@@ -73,42 +91,72 @@ class Sweeper:
             have died.
         """
         orphans = []
-        for upload, stored in self._segments.all():
-            if min(segment.age() for segment in stored) < older_than:
-                continue
-            try:
-                orphans += self._collect(upload, stored, older_than, dry_run=dry_run)
-            except Unreadable as error:  # It refers to nobody knows what.
-                logger.warning("segments of %r are left alone: %s", stored[0].owner, error)
+        aged = (
+            stored
+            for _, stored in self._segments.all()
+            if min(segment.age() for segment in stored) >= older_than
+        )
+        while some := list(islice(aged, self._width)):
+            orphans += self._collect(some, older_than, dry_run=dry_run)
         if not dry_run:
-            self._forget_the_dead(older_than)
+            # Also those whose segments are gone.
+            names = self._segments.marker_names()
+            self._do(partial(self._forget_dead, name, older_than) for name in names)
         return orphans
 
-    def _forget_the_dead(self, older_than: float) -> None:
-        for marker in self._segments.markers():
-            if _is_dead(marker, older_than) and not any(self._segments.of_upload(marker)):
-                self._segments.unmark(marker)
-
     def _collect(
-        self, upload: str, stored: list[Stored], older_than: float, *, dry_run: bool
+        self, uploads: list[list[Stored]], older_than: float, *, dry_run: bool
     ) -> list[Orphan]:
-        owner = stored[0].owner
-        marker = self._segments.marker(owner, upload)
-        if _is_open(marker) and not _is_dead(marker, older_than):
-            return []
-        listed = self._container.manifest(owner)
-        referred = set(self._paths(read_manifest(listed))) if listed is not None else set()
-        unused = [s for s in stored if self._segments.path_of(s.name) not in referred]
+        """Do this to uploads that are looked at together: to so few, because each may be long."""
+        tasks = (partial(self._look_at, stored, older_than) for stored in uploads)
+        with at_once(tasks, self._width) as results:
+            found = sorted(results)
+        unused = [segment for _, (_, unused) in found for segment in unused]
         if not dry_run:
             self.delete(segment.name for segment in unused)
-            if marker is not None and _is_open(marker):
-                self._segments.unmark(marker)
-        return [Orphan(s.name, owner, s.info.size or 0) for s in unused]
+            dead = (marker for _, (marker, _) in found if marker is not None)
+            self._do(partial(self._segments.unmark, marker) for marker in dead)
+        return [Orphan(s.name, s.owner, s.info.size or 0) for s in unused]
+
+    def _look_at(
+        self, stored: list[Stored], older_than: float
+    ) -> tuple[Marker | None, list[Stored]]:
+        """Return those of an upload's segments that may go, and the marker if its write is dead."""
+        owner, upload = stored[0].owner, stored[0].upload
+        try:
+            marker = self._segments.marker(owner, upload)
+            if _is_open(marker) and not _is_dead(marker, older_than):
+                return None, []
+            listed = self._container.manifest(owner)
+            referred = set(self._paths(read_manifest(listed))) if listed is not None else set()
+        except Unreadable as error:  # It refers to nobody knows what.
+            logger.warning("segments of %r are left alone: %s", owner, error)
+            return None, []
+        unused = [s for s in stored if self._segments.path_of(s.name) not in referred]
+        return (marker if _is_open(marker) else None), unused
+
+    def _forget_dead(self, name: str, older_than: float) -> None:
+        marker = self._segments.read_marker(name)
+        if marker is None or not _is_dead(marker, older_than):
+            return
+        if not any(self._segments.of_upload(marker)):
+            self._segments.unmark(marker)
 
     def delete(self, names: Iterable[str]) -> None:
-        """Remove segments, several at a time; what is absent counts as removed."""
-        with at_once((partial(self._segments.delete, name) for name in names), self._width) as all_:
-            for _ in all_:
+        """Remove segments; what is absent counts as removed.
+
+        In bulk where they are more than a few and Swift does that. What is left of them is
+        removed one by one, several at a time.
+
+        :raises FSError: as soon as one could not be removed; others may be left, too.
+        """
+        unique = list(dict.fromkeys(names))
+        left = self._segments.delete_many(unique) if len(unique) > self._few else unique
+        self._do(partial(self._segments.delete, name) for name in left)
+
+    def _do(self, tasks: Iterable[Callable[[], None]]) -> None:
+        with at_once(tasks, self._width) as results:
+            for _ in results:
                 pass
 
     def referred(self, name: str) -> set[str]:

@@ -158,12 +158,14 @@ class SwiftBackend:
         left = Bulk(self._container, self._caller).delete(possible, capabilities)
         return left | set(names).difference(possible)
 
-    def copy(self, source: str, target: str, *, overwrite: bool) -> None:
+    def copy(
+        self, source: str, target: str, *, overwrite: bool, progress: Progress | None = None
+    ) -> None:
         """Copy an object inside Swift. One request; one more first, not to overwrite.
 
         Large objects are copied with their segments. Where there are any, one more request
         asks what the source is. Before the first one Swift copies those of other programs,
-        each into one object.
+        each into one object. For ``progress`` one more asks how long it is.
 
         Swift ignores conditions on COPY, so of two copies at once, or a copy and a
         write, both may be acknowledged and the later one stays.
@@ -172,16 +174,19 @@ class SwiftBackend:
         if not overwrite and self._exists(target):
             raise FileExists(f"{target!r} exists", filename=target)
         check_name(source)
-        if self.multipart.exist() and self.multipart.copy(source, target):
+        if self.multipart.exist() and self.multipart.copy(source, target, progress):
             return
+        size = self._container.head(source).size if progress is not None else None
         try:
             self._container.copy(source, target)
         except QuotaExceeded:
             # Nor does Swift copy what is longer than an object can be.
-            if self.multipart.copy(source, target):
+            if self.multipart.copy(source, target, progress):
                 return
             raise
         self._sweep(target)
+        if progress is not None:
+            progress(size or 0, size)
 
     def _exists(self, name: str) -> bool:
         try:

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from flask import Flask
+from large import SEGMENT, beside
 
 from flask_fs_swift import ALL, FS, Storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from large import Beside
+
+    from flask_fs_swift.devserver import DevServer
     from flask_fs_swift.events import EventHook
 
 pytest_plugins = ["flask_fs_swift.testing"]
@@ -103,3 +107,17 @@ def tiered_files(make_tiered: MakeStorage) -> Storage:
 def files(request: pytest.FixtureRequest) -> Any:
     """A storage on each backend in turn."""
     return request.getfixturevalue(f"{request.param}_files")
+
+
+@pytest.fixture
+def files_of_segments(make_storage: MakeStorage) -> Storage:
+    """A storage on Swift whose container is there, and whose large objects are small."""
+    files = make_storage(segment_size=SEGMENT, retries=2)
+    files.write("other.txt", b"")
+    return files
+
+
+@pytest.fixture
+def seen(swift_server: DevServer, files: Storage) -> Iterator[Beside]:
+    """What is beside the files of a module's own ``files``."""
+    yield from beside(swift_server, files)

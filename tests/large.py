@@ -92,6 +92,8 @@ def what(request: LoggedRequest) -> str:
         kind = "manifest"
     elif path.startswith("/info"):
         kind = "info"
+    elif "bulk-delete" in path:
+        kind = "bulk"
     elif re.search(MARKER, path):
         kind = "marker"
     elif re.search(A_SEGMENT, path):

@@ -55,16 +55,8 @@ GONE = 0.3  # seconds; more than a request takes
 
 
 @pytest.fixture
-def files(make_storage: MakeStorage) -> Storage:
-    """A storage whose container is there."""
-    files = make_storage(segment_size=SEGMENT, retries=2)
-    files.write("other.txt", b"")
-    return files
-
-
-@pytest.fixture
-def seen(swift_server: DevServer, files: Storage) -> Iterator[Beside]:
-    yield from beside(swift_server, files)
+def files(files_of_segments: Storage) -> Storage:
+    return files_of_segments
 
 
 def backend_of(files: Storage) -> SwiftBackend:
@@ -324,6 +316,7 @@ def test_what_is_too_long_for_one_object_is_copied(
     content = os.urandom(120_000)
     files.write("other.txt", b"")
     files.delete("other.txt")  # It knows of no segments now.
+    told: list[tuple[int, int | None]] = []
     for see in beside(small_manifests, files):
         parts = [f"{files.name}/parts/{n}" for n in range(2)]
         for at, path in enumerate(parts):
@@ -335,9 +328,10 @@ def test_what_is_too_long_for_one_object_is_copied(
             json.dumps([{"path": path} for path in parts]),
             query_string=A_MANIFEST,
         )
-        files.copy("a.bin", "b.bin")
+        files.copy("a.bin", "b.bin", progress=lambda *each: told.append(each))
         files.delete("a.bin")
         assert_whole(files, see, "b.bin", content)
+        assert told[-1] == (len(content), len(content))
 
 
 # So many at a time.

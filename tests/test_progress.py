@@ -1,4 +1,4 @@
-"""How far a write has come, told to who wants to know."""
+"""How far a write or a copy has come, told to who wants to know."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from flask_fs_swift import StreamBroken
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from conftest import MakeStorage
     from situations.hubs import RunIn
 
     from flask_fs_swift import Storage
@@ -126,3 +127,95 @@ def test_a_source_that_fails_raises_what_it_would_without_progress(files: Storag
     with pytest.raises(StreamBroken, match="shorter"):
         files.write("a", Shrinking(CONTENT), progress=lambda *_: None)
     assert "a" not in files
+
+
+def test_a_large_write_over_one_connection_is_told_part_by_part(make_storage: MakeStorage) -> None:
+    told: list[int] = []
+    files = make_storage(segment_size=MIB, pool_size=1)
+    files.write("a", CONTENT, progress=lambda done, _: told.append(done))
+    assert told == [*range(MIB, SIZE, MIB), SIZE]
+
+
+# Copies.
+
+
+@pytest.mark.parametrize("target", ["a", "b"])
+@pytest.mark.parametrize("verb", ["copy", "move"])
+@pytest.mark.parametrize("size", [0, 1000])
+def test_a_small_copy_is_told_once(files: Storage, verb: str, target: str, size: int) -> None:
+    told: list[tuple[int, int | None]] = []
+
+    def tell(done: int, total: int | None) -> None:
+        assert target in files
+        told.append((done, total))
+
+    files.write("a", bytes(size))
+    getattr(files, verb)("a", target, progress=tell)
+    assert told == [(size, size)]
+    assert list(files.list_files()) == (
+        ["a", "b"] if target == "b" and verb == "copy" else [target]
+    )
+
+
+def test_what_it_raises_at_the_end_of_a_move_leaves_both(files: Storage) -> None:
+    def give_up(_done: int, _total: int | None) -> None:
+        raise KeyError("enough")
+
+    files.write("a", b"1")
+    with pytest.raises(KeyError):
+        files.move("a", "b", progress=give_up)
+    assert files.read("a") == files.read("b") == b"1"
+
+
+@everywhere
+@pytest.mark.parametrize(
+    ("verb", "width", "least"), [("copy", 1, 7), ("copy", 4, 2), ("move", 4, 2)]
+)
+def test_a_large_copy_is_told_as_it_grows(
+    make_storage: MakeStorage,
+    swift_faults: Faults,
+    run_in: RunIn,
+    verb: str,
+    width: int,
+    least: int,
+) -> None:
+    files = make_storage(segment_size=MIB, segment_concurrency=width)
+    files.write("a", CONTENT)
+    swift_faults.add("delay", method="COPY", path="/000007/")  # The others have come by then.
+    told: list[tuple[int, int | None]] = []
+    threads: set[int] = set()
+
+    def tell(done: int, total: int | None) -> None:
+        told.append((done, total))
+        threads.add(threading.get_ident())
+
+    def copy() -> None:
+        getattr(files, verb)("a", "b", progress=tell)
+        assert threads == {threading.get_ident()}
+
+    run_in(copy)
+    assert files.read("b") == CONTENT
+    assert told == sorted(set(told))
+    assert {total for _, total in told} == {SIZE}
+    assert len(told) >= least
+    assert told[-1][0] == SIZE
+
+
+@pytest.mark.parametrize("after", [MIB, SIZE])
+@pytest.mark.parametrize("error", [ConnectionError, KeyboardInterrupt])
+def test_what_it_raises_ends_a_large_copy(
+    make_storage: MakeStorage, error: type[BaseException], after: int
+) -> None:
+    files = make_storage(segment_size=MIB)
+    files.write("a", CONTENT)
+    files.write("b", b"before")
+
+    def give_up(done: int, _total: int | None) -> None:
+        if done >= after:
+            raise error("enough")
+
+    with pytest.raises(error, match="enough"):
+        files.move("a", "b", overwrite=True, progress=give_up)
+    assert files.read("a") == CONTENT
+    assert files.read("b") == b"before"
+    assert files.collect_garbage(0) == []

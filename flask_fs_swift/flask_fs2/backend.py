@@ -9,14 +9,16 @@ from __future__ import annotations
 import io
 import tempfile
 from contextlib import closing, contextmanager
+from itertools import islice
 from typing import IO, TYPE_CHECKING, Any
 
 from flask import abort
 from flask_fs.backends import BaseBackend
 
+from flask_fs_swift.batch import RUN, SHORT
 from flask_fs_swift.config import read_max_size, read_swift_settings
 from flask_fs_swift.connection import SwiftConnection
-from flask_fs_swift.errors import FileNotFound, InvalidName
+from flask_fs_swift.errors import FileNotFound, InvalidName, OperationNotSupported
 from flask_fs_swift.intake import take
 from flask_fs_swift.names import check_name
 from flask_fs_swift.objects import Properties
@@ -32,7 +34,7 @@ from .serving import respond
 from .settings import OF_FLASK_FS2, in_full
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from flask import Response
     from swiftclient import Connection
@@ -206,8 +208,17 @@ class OpenStackBackend(BaseBackend):  # type: ignore[misc]
         """Remove an object, and everything in the folder of that name, at all levels."""
         self._objects.delete(filename)
         folder = filename if filename.endswith("/") else f"{filename}/"
-        for info in self._objects.list(folder, "", ""):
-            self._objects.delete(info.name)
+        names = self._objects.names(folder, "", "")
+        while run := list(islice(names, RUN)):
+            for name in run if len(run) < SHORT else self._left_of(run):
+                self._objects.delete(name)
+
+    def _left_of(self, names: Sequence[str]) -> Collection[str]:
+        """Remove many objects in few requests; return those to be removed one by one."""
+        try:
+            return self._objects.delete_many(names)
+        except OperationNotSupported:
+            return names
 
     @as_client_exceptions()
     def copy(self, filename: str, target: str) -> None:

@@ -243,7 +243,9 @@ class TieredBackend:
         self.recovery.clean(revision for one in written for revision in one.retired)
         return set(names).difference(possible)
 
-    def copy(self, source: str, target: str, *, overwrite: bool) -> None:
+    def copy(
+        self, source: str, target: str, *, overwrite: bool, progress: Progress | None = None
+    ) -> None:
         """Copy an object; strict about the target, unlike Swift.
 
         One query and one transaction; for a large one two, and two requests to Swift.
@@ -254,17 +256,23 @@ class TieredBackend:
             stored = self._found(source, content=True)
             info = replace(stored.info, name=target, modified=None)
             if stored.revision is None:
-                self._put_small(info, stored.content or b"", overwrite, None)
+                data = stored.content or b""
+                self._put_small(info, data, overwrite, None)
+                if progress is not None:
+                    progress(len(data), len(data))
                 return
+            put = partial(self._copied, stored.revision, progress)
             try:
-                self._put_large(info, partial(self._copied, stored.revision), overwrite, None)
+                self._put_large(info, put, overwrite, None)
             except FileNotFound:
                 continue  # It was replaced meanwhile.
             return
         raise _absent(source)
 
-    def _copied(self, source: str, revision: str, _given_up: str | None) -> ObjectInfo:
-        self._blobs.copy(source, revision, overwrite=True)
+    def _copied(
+        self, source: str, progress: Progress | None, revision: str, _given_up: str | None
+    ) -> ObjectInfo:
+        self._blobs.copy(source, revision, overwrite=True, progress=progress)
         return self._blobs.head(revision)
 
     def update_metadata(self, name: str, metadata: Mapping[str, str | None]) -> None:

@@ -19,7 +19,7 @@ import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from flask_fs_swift.errors import FileExists, UploadClosed
+from flask_fs_swift.errors import FileExists, UploadClosed, upload_closed
 from flask_fs_swift.metadata import checked_metadata
 from flask_fs_swift.names import check_name
 from flask_fs_swift.objects import Marker, new_id
@@ -90,11 +90,11 @@ class TieredUploads:
     def resume(self, name: str, upload: str) -> Marker:
         """Return what an upload was started with."""
         if not is_id(upload):  # It comes from a stranger.
-            raise _closed(name)
+            raise upload_closed(name)
         revision = revision_of(name, upload)
         change = self._rows.log.change(revision)
         if change is None and self._rows.log.standing(revision) not in {"current", "replaced"}:
-            raise _closed(name)
+            raise upload_closed(name)
         with about(name, revision):
             marker = self._blobs.resume(revision, upload)
         overwrite = change.overwrite if change is not None else True
@@ -139,14 +139,14 @@ class TieredUploads:
         if written.result == "exists":
             raise FileExists(f"{name!r} exists", filename=name)
         if written.result == "fenced":
-            raise _closed(name)
+            raise upload_closed(name)
         return info
 
     def abort(self, marker: Marker, parts: Collection[Part]) -> None:
         """End an upload and remove its parts. One transaction decides, Swift's abort follows."""
         inner = _inner(marker)
         if not self._rows.log.abandon(inner.name):
-            raise _closed(marker.name)
+            raise upload_closed(marker.name)
         try:
             with about(marker.name, inner.name):
                 self._blobs.abort(inner, parts)
@@ -164,9 +164,3 @@ class TieredUploads:
 def _inner(marker: Marker) -> Marker:
     """Return what Swift knows of an upload."""
     return replace(marker, name=revision_of(marker.name, marker.id), overwrite=True)
-
-
-def _closed(name: str) -> UploadClosed:
-    return UploadClosed(
-        f"there is no such upload of {name!r} here, or it was completed or aborted", filename=name
-    )

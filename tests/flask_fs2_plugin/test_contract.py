@@ -14,7 +14,7 @@ from flask_fs.errors import FileExists, FileNotFound, OperationNotSupported
 from werkzeug.datastructures import FileStorage
 
 from flask_fs_swift import FileTooLarge, container
-from flask_fs_swift.flask_fs2 import OpenStackBackend
+from flask_fs_swift.flask_fs2 import OpenStackBackend, backend
 
 from .conftest import counted
 
@@ -219,6 +219,39 @@ def test_a_folder_is_deleted_at_all_levels_and_no_other_is(
         files.write(name, "x")
     files.delete("a/b")
     assert sorted(files.list_files()) == sorted(outside)
+
+
+def test_a_folder_takes_few_requests(
+    make_files: MakeFiles, swift_faults: Faults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backend, "RUN", 20)
+    files = make_files(segment_size=1000)
+    for number in range(30):
+        files.write(f"a/{number:02}", "x")
+    files.write("a/large", bytes(2500))
+    files.write("b", "x")
+    with counted(swift_faults) as methods:
+        files.delete("a")
+    assert methods.count("POST") == 2
+    # The folder's own name, what is large, and its three segments.
+    assert methods.count("DELETE") == 5
+    assert list(files.list_files()) == ["b"]
+
+
+@pytest.mark.parametrize(("count", "said"), [(2, None), (5, '{"swift": {}}'), (5, "nonsense")])
+def test_a_folder_is_deleted_one_by_one_where_that_is_better(
+    files: Any, swift_faults: Faults, count: int, said: str | None
+) -> None:
+    """Or where Swift does nothing else."""
+    for number in range(count):
+        files.write(f"a/{number}", "x")
+    if said is not None:
+        swift_faults.add("status", path="^/info", status=200, body=said, times=-1)
+    with counted(swift_faults) as methods:
+        files.delete("a")
+    assert methods.count("DELETE") == count + 1
+    assert "POST" not in methods
+    assert list(files.list_files()) == []
 
 
 @pytest.mark.parametrize("name", ["a", "a/"])

@@ -144,9 +144,11 @@ class Gated(MemoryBackend):
         self._pass("delete", name)
         super().delete(name)
 
-    def copy(self, source: str, target: str, *, overwrite: bool) -> None:
+    def copy(
+        self, source: str, target: str, *, overwrite: bool, progress: Progress | None = None
+    ) -> None:
         self._pass("copy", target)
-        super().copy(source, target, overwrite=overwrite)
+        super().copy(source, target, overwrite=overwrite, progress=progress)
 
     def update_metadata(self, name: str, metadata: Mapping[str, str | None]) -> None:
         raise NotImplementedError

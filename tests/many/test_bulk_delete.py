@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_fs_swift import (
+    AuthFailed,
     ContainerNotFound,
     Delete,
     Get,
@@ -161,6 +162,19 @@ def test_a_name_that_is_reported_is_asked_for_singly(filled: Storage, swift_faul
     delete(filled, NAMES)
     singly = [request.path[-3:] for request in swift_faults.requests()][3:]
     assert sorted(singly) == ["003", "017"]
+
+
+@pytest.mark.parametrize("gone", [0, 1])
+def test_tokens_that_are_refused_within_an_answer_are_an_error_of_each(
+    filled: Storage, swift_faults: Faults, gone: int
+) -> None:
+    failed = [[f"{filled.name}/{name}", "401 Unauthorized"] for name in NAMES[gone:]]
+    body = json.dumps({"Number Deleted": gone, "Number Not Found": 0, "Errors": failed})
+    swift_faults.add("status", method="POST", path="bulk-delete", status=200, body=body, times=-1)
+    outcomes = list(filled.many(map(Delete, NAMES)))
+    assert {type(outcome.error) for outcome in outcomes} == {AuthFailed}
+    assert {getattr(outcome.error, "maybe_applied", None) for outcome in outcomes} == {gone > 0}
+    assert [kind for kind in kinds(swift_faults) if kind != "list"] == ["info", *["bulk"] * 3]
 
 
 def test_names_of_every_kind_are_removed_together(filled: Storage, swift_faults: Faults) -> None:
