@@ -178,16 +178,35 @@ def test_a_swift_without_it_is_asked_one_by_one(filled: Storage, swift_faults: F
     assert kinds(swift_faults) == ["info", *["DELETE"] * 30]
 
 
-@pytest.mark.parametrize(
-    ("status", "body"), [(404, ""), (403, ""), (200, "[]"), (200, "nonsense"), (200, "3")]
+silent = pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        *((status, "") for status in (401, 403, 404, 405)),
+        *((200, body) for body in ("", "[]", "3", "nonsense", "<html>Welcome</html>")),
+    ],
 )
-def test_a_swift_that_does_not_tell_is_asked_one_by_one(
+
+
+@silent
+def test_a_swift_that_does_not_tell_is_asked_one_by_one_and_its_token_is_kept(
     filled: Storage, swift_faults: Faults, status: int, body: str
 ) -> None:
+    tokens: Any = filled._mount().backend._login.tokens  # type: ignore[attr-defined]
+    token = tokens._token
     swift_faults.add("status", path="^/info", status=status, body=body, times=-1)
     delete(filled, NAMES)
-    assert kinds(swift_faults).count("DELETE") == 30
-    assert "bulk" not in kinds(swift_faults)
+    assert kinds(swift_faults) == ["info", *["DELETE"] * 30]
+    assert tokens._token is token
+
+
+@silent
+def test_a_swift_that_does_not_tell_is_given_large_files(
+    make_storage: Any, swift_faults: Faults, status: int, body: str
+) -> None:
+    files = make_storage(segment_size=1024 * 1024)
+    swift_faults.add("status", path="^/info", status=status, body=body, times=-1)
+    assert files.write("large", bytes(2 * 1024 * 1024 + 1)).size == 2 * 1024 * 1024 + 1
+    assert len(files.read("large")) == 2 * 1024 * 1024 + 1
 
 
 def test_a_swift_that_cannot_tell_now_is_asked_again(
