@@ -426,9 +426,10 @@ class Pool:
     def __repr__(self) -> str:
         stats = self.stats()
         return (
-            f"<Pool {self.name!r}: {stats.idle} idle, {stats.lent} lent, {stats.batched} of them to "
-            f"batches, {stats.waiting} waiting, of {stats.size}; {stats.opened} opened, "
-            f"{stats.discarded} discarded, {stats.reclaimed} of them reclaimed>"
+            f"<Pool {self.name!r}: {stats.idle} idle, {stats.lent} lent, "
+            f"{stats.batched} of them to batches, {stats.waiting} waiting, of {stats.size}; "
+            f"{stats.opened} opened, {stats.discarded} discarded, "
+            f"{stats.reclaimed} of them reclaimed>"
         )
 
     # Taking.
