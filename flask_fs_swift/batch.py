@@ -34,13 +34,11 @@ from .concurrency import (
 )
 from .errors import FSError, OperationNotSupported
 from .operations import Delete, Files, Operation, Outcome
+from .parallel import Ongoing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-    from types import TracebackType
     from typing import TypeAlias
-
-    from typing_extensions import Self
 
     from .window import Room, Seat
 
@@ -71,12 +69,11 @@ class BatchFiles(Files, Protocol):
         """
 
 
-class Outcomes:
+class Outcomes(Ongoing[Outcome]):
     """The outcomes of a batch, one for each operation: an iterator, and a context manager.
 
-    Belongs to one thread or greenlet at a time. Lives until its last outcome, an error, or
-    ``close()``; each of these comes when the last operation that runs has ended. Dropped without
-    that, it pulls nothing more, and what has begun ends by itself.
+    Lives until its last outcome, an error, or ``close()``, all of which wait for what runs; or
+    until it is dropped, which waits for nothing.
 
     :param files_at: gives a worker what it works on, from its seat.
     :param collects: whether there is more to ``delete_run`` than to deletes one by one.
@@ -103,9 +100,6 @@ class Outcomes:
         self._run: Job = []
         self._run_began = 0.0
 
-    def __iter__(self) -> Self:
-        return self
-
     def __next__(self) -> Outcome:
         """Return the next outcome.
 
@@ -131,32 +125,15 @@ class Outcomes:
             raise failure
         raise StopIteration
 
-    def close(self) -> None:
-        """Pull nothing more, and wait for what runs, however often that is interrupted."""
-        self._core.stop()
-        self._source = iter(())
-        self._run = []
-        try:
-            self._core.join()
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
+    def _stop(self) -> None:
         core = getattr(self, "_core", None)
         if core is not None:
             core.stop()
+
+    def _join(self) -> None:
+        self._source = iter(())
+        self._run = []
+        self._core.join()
 
     # Pulling.
 
