@@ -345,7 +345,12 @@ class Pool:
                 slot = self._choose(home)
                 self._lent += 1
                 self._batched += 1
-        self._settle()
+        try:
+            self._settle()
+        except BaseException:  # What is closed may be logged, and who waits for that killed.
+            if slot is not None:
+                self.unbatch(slot)
+            raise
         return slot
 
     def is_wanted(self) -> bool:
