@@ -624,6 +624,25 @@ def test_the_statistics_tell_what_happened() -> None:
     assert (stats.opened, stats.discarded, stats.reclaimed) == (3, 2, 1)
 
 
+def test_a_batch_that_is_killed_while_it_borrows_loses_no_slot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = new_pool(5)
+    settle = pool._settle
+    calls: list[bool] = []
+
+    def killed() -> None:
+        calls.append(True)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        settle()
+
+    monkeypatch.setattr(pool, "_settle", killed)
+    with pytest.raises(KeyboardInterrupt):
+        pool.borrow()
+    assert (pool.stats().lent, pool.stats().batched) == (0, 0)
+
+
 def test_its_repr_tells_what_batches_have() -> None:
     pool = new_pool(20)
     checkout, slots = pool.checkout(), [*pool.reserve(5), pool.borrow()]
