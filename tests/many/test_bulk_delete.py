@@ -252,6 +252,27 @@ def test_a_swift_that_fails_is_an_error_of_each(
         assert outcome.error.http_status == 503
 
 
+@widths
+def test_a_swift_that_fails_after_the_first_part_of_a_run_is_asked_one_by_one_for_the_rest(
+    make_storage: Any, swift_faults: Faults, concurrency: int | None
+) -> None:
+    files = make_storage(retries=0)
+    assert all(not o.error for o in files.many(Put(name, b"x") for name in NAMES))
+    files.delete("absent")  # So it is known that there are no large objects.
+    swift_faults.forget()
+    limits = {"bulk_delete": {"max_deletes_per_request": 12, "max_failed_deletes": 1000}}
+    swift_faults.add("status", path="^/info", status=200, body=json.dumps(limits))
+    swift_faults.add("status", method="POST", path="bulk-delete", status=503, skip=1)
+    swift_faults.add("status", method="DELETE", path=f"{files.name}/020$", status=503)
+    outcomes = by_index(files.many(map(Delete, NAMES), concurrency))
+    assert [outcome.index for outcome in outcomes] == list(range(30))
+    assert [outcome.index for outcome in outcomes if outcome.error] == [20]
+    assert isinstance(outcomes[20].error, SwiftUnavailable)
+    assert outcomes[20].error.filename == "020"
+    assert kinds(swift_faults) == ["info", "list", "bulk", "bulk", *["DELETE"] * 18]
+    assert list(files.list_files()) == ["020"]
+
+
 def test_an_answer_that_is_lost_is_asked_for_again(filled: Storage, swift_faults: Faults) -> None:
     swift_faults.add("after_reset", method="POST", path="bulk-delete")
     delete(filled, NAMES)
