@@ -86,6 +86,8 @@ def run(killer: Killer, *, workers: bool) -> None:
     place.assert_all_is_back()
 
 
+# A thread that is killed before its first statement says so itself.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("workers", [True, False], ids=["worker", "consumer"])
 @pytest.mark.parametrize("start", range(9))
 def test_wherever_it_is_killed_everything_comes_back(workers: bool, start: int) -> None:
