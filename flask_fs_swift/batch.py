@@ -3,17 +3,20 @@
 1. Who wants outcomes pulls operations, in its own thread or greenlet and only when it asks for one,
    until all seats are taken and ``LOOK_AHEAD`` more operations wait.
 2. Of two operations on one name of which one changes it, the later one waits for the earlier.
-3. Workers, greenlets or real threads, run what is ready. One that ends an operation begins the
-   next; one that finds none lingers for a moment, and goes.
-4. Outcomes come in the order in which operations end; with one worker, in that of the input.
+3. Deletes are collected into runs. While one is, a worker waits beside the input, and begins the
+   run if the input takes too long.
+4. Workers, greenlets or real threads, run what is ready, each at a *desk*: a seat with a slot. One
+   that ends an operation begins the next; one that finds none lingers for a moment, and goes.
+5. Outcomes come in the order in which operations end; with one worker, in that of the input.
 
 What has begun is run to its end, whatever becomes of who asked for it. What was reserved for the
-batch is given back when nothing runs and nothing will: by whoever comes last.
+batch is given back when nothing runs and nothing will: by whoever comes last. A worker that is
+killed, also between two operations, ends the batch and leaves its seat; who is last leaves every
+seat again.
 
-State: a :class:`_Core`, guarded by its ``_lock``, under which nothing waits and no greenlet
-switches; the pool's lock may be taken under it, never the other way round. ``stopped`` and what
-``_Core`` calls *news* need no lock. The input, and the run of deletes that is being
-collected from it, are known to the consumer alone.
+State: a :class:`_Core`, guarded by its ``_lock``, under which nothing waits, no greenlet switches
+and no other lock is taken. ``stopped`` and what ``_Core`` calls *news* need no lock.
+The input is known to the consumer alone.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from __future__ import annotations
 import copy
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from .concurrency import (
     LONG,
@@ -34,13 +37,11 @@ from .concurrency import (
 )
 from .errors import FSError, OperationNotSupported
 from .operations import Delete, Files, Operation, Outcome
+from .parallel import Ongoing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-    from types import TracebackType
     from typing import TypeAlias
-
-    from typing_extensions import Self
 
     from .window import Room, Seat
 
@@ -59,6 +60,8 @@ SHORT = 3
 RUN_PATIENCE = 0.25
 #: Seconds for which a worker waits for another operation, and a program that ends for it.
 LINGER = 0.1
+#: Seconds for which nobody else is hired after the system had no thread left.
+RESPITE = 1.0
 
 
 class BatchFiles(Files, Protocol):
@@ -71,12 +74,11 @@ class BatchFiles(Files, Protocol):
         """
 
 
-class Outcomes:
+class Outcomes(Ongoing[Outcome]):
     """The outcomes of a batch, one for each operation: an iterator, and a context manager.
 
-    Belongs to one thread or greenlet at a time. Lives until its last outcome, an error, or
-    ``close()``; each of these comes when the last operation that runs has ended. Dropped without
-    that, it pulls nothing more, and what has begun ends by itself.
+    Lives until its last outcome, an error, or ``close()``, all of which wait for what runs; or
+    until it is dropped, which waits for nothing.
 
     :param files_at: gives a worker what it works on, from its seat.
     :param collects: whether there is more to ``delete_run`` than to deletes one by one.
@@ -90,21 +92,15 @@ class Outcomes:
         *,
         collects: bool,
     ) -> None:
-        self._core = _Core(room, files_at, collects=collects)
         try:
+            self._core = _Core(room, files_at, collects=collects)
             self._source: Iterator[object] = iter(operations)
         except BaseException:
-            self._core.stop()
+            room.release()
             raise
         self._count = 0
         # What the source raised; delivered after all outcomes.
         self._failure: BaseException | None = None
-        # The run of deletes that is being collected, and when that began.
-        self._run: Job = []
-        self._run_began = 0.0
-
-    def __iter__(self) -> Self:
-        return self
 
     def __next__(self) -> Outcome:
         """Return the next outcome.
@@ -131,32 +127,14 @@ class Outcomes:
             raise failure
         raise StopIteration
 
-    def close(self) -> None:
-        """Pull nothing more, and wait for what runs, however often that is interrupted."""
-        self._core.stop()
-        self._source = iter(())
-        self._run = []
-        try:
-            self._core.join()
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
+    def _stop(self) -> None:
         core = getattr(self, "_core", None)
         if core is not None:
             core.stop()
+
+    def _join(self) -> None:
+        self._source = iter(())
+        self._core.join()
 
     # Pulling.
 
@@ -165,7 +143,7 @@ class Outcomes:
         core.bury()
         core.employ()
         while not core.stopped and not core.is_exhausted and core.has_room():
-            if self._run and core.has_outcome():
+            if core.is_collecting() and core.has_outcome():
                 return  # It may take long until a run is complete.
             try:
                 operation = next(self._source)
@@ -179,7 +157,6 @@ class Outcomes:
 
     def _end_of_input(self, failure: Exception | None) -> None:
         self._failure = failure
-        self._close_run()
         self._core.exhaust()
 
     def _add(self, operation: object) -> None:
@@ -193,29 +170,12 @@ class Outcomes:
             return
         task = _Task(self._count, operation)
         self._count += 1
-        is_free = self._core.claim(task)
-        if is_free and self._core.collects and isinstance(operation, Delete):
-            self._collect(task)
+        if not self._core.claim(task):
+            self._core.close_run()  # It may wait for one of these.
+        elif self._core.collects and isinstance(operation, Delete):
+            self._core.collect(task)
         else:
-            self._close_run()
-            if is_free:
-                self._core.add([task])
-
-    def _collect(self, task: _Task) -> None:
-        now = time.monotonic()
-        if not self._run:
-            self._run_began = now
-        self._run.append(task)
-        if len(self._run) == RUN or now - self._run_began > RUN_PATIENCE:
-            self._close_run()
-
-    def _close_run(self) -> None:
-        run, self._run = self._run, []
-        if len(run) < SHORT:
-            for task in run:
-                self._core.add([task])
-        else:
-            self._core.add(run)
+            self._core.add(task)
 
 
 class _Task:
@@ -243,6 +203,16 @@ class _Line:
         self.readers: list[_Task] = []
 
 
+class _Desk(Generic[S]):
+    """A seat, and what who sits there works on. Lives as long as its batch."""
+
+    __slots__ = ("files", "seat")
+
+    def __init__(self, seat: S, files: BatchFiles) -> None:
+        self.seat = seat
+        self.files = files
+
+
 class _Core(Generic[S]):
     """What workers and consumer share. Lives until the last of them has left it."""
 
@@ -264,16 +234,24 @@ class _Core(Generic[S]):
         self._ready: deque[Job] = deque()
         self._blocked = 0
         self._lines: dict[str, _Line] = {}
+        # The run of deletes that is being collected, and the moment at which it is collected no
+        # longer.
+        self._run: Job = []
+        self._run_ends = 0.0
         #: Nothing more will be added.
         self.is_exhausted = False
-        # How many jobs run; the workers there are; those of them without a job.
-        self._running = 0
+        # The workers there are; those of them with a job, and those without.
         self._workers: set[_Worker] = set()
+        self._busy: set[_Worker] = set()
         self._resting: list[_Worker] = []
-        self._most_workers = self._room.width
-        self._is_released = False
-        # These need no lock. Who adds to them then looks at _wakeup, and who waits does it the
-        # other way round, so one of them sees the other.
+        # The moment before which no other one is hired, unless there is none.
+        self._hires_from = 0.0
+        self._is_released = False  # Only ever set, after that was done.
+        # These need no lock. All desks, and those that stand idle.
+        self._desks: deque[_Desk[S]] = deque()
+        self._idle_desks: deque[_Desk[S]] = deque()
+        # Who adds to one of these then looks at _wakeup, and who waits does it the other way
+        # round, so one of them sees the other.
         self._outcomes: deque[Outcome] = deque()
         self._gone: deque[_Worker] = deque()
         self._interruption: BaseException | None = None
@@ -297,8 +275,13 @@ class _Core(Generic[S]):
 
     def has_room(self) -> bool:
         """Tell whether another operation may be pulled."""
-        alive = self._running + len(self._ready) + self._blocked + len(self._outcomes)
-        return alive < len(self._workers) + LOOK_AHEAD
+        with self._lock:
+            alive = len(self._busy) + len(self._ready) + self._blocked + len(self._outcomes)
+            return alive < len(self._workers) + LOOK_AHEAD
+
+    def is_collecting(self) -> bool:
+        """Tell whether deletes wait for others that they are done with."""
+        return bool(self._run)
 
     def claim(self, task: _Task) -> bool:
         """Put a task into line for its names; tell whether it need not wait."""
@@ -312,27 +295,44 @@ class _Core(Generic[S]):
             self._blocked += is_blocked
         return not is_blocked
 
-    def add(self, job: Job) -> None:
-        """Add what can begin."""
+    def add(self, task: _Task) -> None:
+        """Add what can begin, after the deletes that were collected."""
         with self._lock:
-            self._ready.append(job)
+            self._close_run()
+            self._ready.append([task])
+
+    def collect(self, task: _Task) -> None:
+        """Add a delete that can begin, with others."""
+        with self._lock:
+            now = time.monotonic()
+            if not self._run:
+                self._run_ends = now + RUN_PATIENCE
+            self._run.append(task)
+            if len(self._run) == RUN or now > self._run_ends:
+                self._close_run()
+
+    def close_run(self) -> None:
+        """Let the deletes begin that were collected."""
+        with self._lock:
+            self._close_run()
 
     def exhaust(self) -> None:
         """Say that nothing more will be added."""
         with self._lock:
+            self._close_run()
             self.is_exhausted = True
         self._settle()
 
     def employ(self) -> None:
-        """Have workers begin what can begin, as long as there are seats."""
-        while self._ready and not self.stopped:
-            with self._lock:
-                worker = self._rested()
-                hires = worker is None and self._hires()
-            if worker is not None:
-                worker.wake()
-            elif not hires or not self._hire():
-                return
+        """Have workers begin what can begin, as long as there are seats.
+
+        While deletes are collected one of them waits beside the input, which may take long.
+
+        :raises RuntimeError: the system has no thread left, and there is no worker.
+        """
+        self._employ(self._may_hire)
+        if self._run and not self._resting and not self.stopped and self._may_hire():
+            self._hire(None)
 
     def is_over(self) -> bool:
         """Tell whether nothing runs, and nothing will."""
@@ -350,7 +350,7 @@ class _Core(Generic[S]):
         try:
             if not self._has_news:
                 # A slot that comes back late, when nothing runs, tells nobody.
-                wakeup.wait(LONG if self._running else LINGER)
+                wakeup.wait(LONG if self._busy else LINGER)
         finally:
             self._wakeup = None
         self._has_news = False
@@ -367,9 +367,9 @@ class _Core(Generic[S]):
         """
         while self._workers:
             worker = next(iter(self._workers))
-            if worker.retract() is not None:  # It was interrupted while it was started.
-                self._take_back(worker)
+            worker.retract()  # It may have been interrupted while it was started.
             worker.strand.join()
+            self._take_back(worker, None)
             with self._lock:
                 self._workers.discard(worker)
         self._gone.clear()
@@ -383,47 +383,76 @@ class _Core(Generic[S]):
             with self._lock:
                 self._workers.discard(worker)
 
-    def _hire(self) -> bool:
-        """Start one more worker, if there is a seat; tell whether there is one.
+    # Giving out jobs. A seat is taken and left without the lock: a pool has things to tell.
+
+    def _employ(self, may_hire: Callable[[], bool]) -> None:
+        while self._ready and not self.stopped and (self._resting or may_hire()):
+            desk = self._desk()
+            if not desk.seat.take():
+                self._idle_desks.append(desk)
+                return
+            if not self._give(desk, may_hire):  # Another worker was faster.
+                self._put_away(desk)
+
+    def _desk(self) -> _Desk[S]:
+        try:
+            return self._idle_desks.pop()
+        except IndexError:
+            seat = self._room.seat()
+            desk = _Desk(seat, self._files_at(seat))
+            self._desks.append(desk)
+            return desk
+
+    def _put_away(self, desk: _Desk[S]) -> None:
+        desk.seat.leave()
+        self._idle_desks.append(desk)
+
+    def _give(self, desk: _Desk[S], may_hire: Callable[[], bool]) -> bool:
+        """Have somebody begin a job at a desk whose seat is taken; tell whether there was one."""
+        worker = None
+        with self._lock:
+            if self._resting and self._ready and not self.stopped:
+                worker = self._resting.pop()
+                self._begin(worker, desk)
+        if worker is None:
+            return may_hire() and self._hire(desk)
+        worker.wake()
+        return True
+
+    def _hire(self, desk: _Desk[S] | None) -> bool:
+        """Start one more worker: at a desk, if there is a job, or to wait beside the input.
 
         :raises RuntimeError: the system has no thread left, and there is no other worker.
         """
-        seat = self._room.seat()
-        if not seat.take():
-            return False
-        worker = _Worker(self, seat, self._files_at(seat))
+        worker = _Worker(self)
         with self._lock:
-            if not self._ready:  # Another worker was faster.
-                seat.leave()
+            if desk is not None and (self.stopped or not self._ready):
                 return False
             self._workers.add(worker)
-            self._begin(worker)
+            if desk is None:
+                self._resting.append(worker)
+            else:
+                self._begin(worker, desk)
         try:
             worker.strand.start()
         except RuntimeError:
-            if self._do_without(worker):
-                return False
-            raise
+            if not self._do_without(worker) and desk is not None:
+                raise
         return True
 
     def _do_without(self, worker: _Worker) -> bool:
-        """Leave to the others what a worker cannot do that did not start; tell if there are any."""
-        job = worker.retract()
+        """Leave to the others what a worker has that did not start; tell if there are any."""
+        self.leave(worker)
         with self._lock:
             self._workers.discard(worker)
-            self._most_workers = len(self._workers)
-            if job is not None:
-                self._ready.appendleft(job)
-                self._running -= 1
-                worker.seat.leave()
-        return self._most_workers > 0
+            self._hires_from = time.monotonic() + RESPITE
+            return bool(self._workers)
 
-    def _take_back(self, worker: _Worker) -> None:
-        """Forget the job of a worker that had not begun it."""
-        with self._lock:
-            self._running -= 1
-            worker.seat.leave()
-        self._settle()
+    def _may_hire(self) -> bool:
+        if not self._workers:
+            return True
+        has_place = len(self._workers) < self._room.width
+        return has_place and time.monotonic() >= self._hires_from
 
     # What workers do.
 
@@ -433,42 +462,77 @@ class _Core(Generic[S]):
         :param tasks: those that have ended.
         :param again: those that are still to be done, one by one.
         """
-        if worker not in self._workers:
+        desk = worker.desk
+        if desk is None or worker not in self._workers:
             return  # A forked child has copies of its parent's greenlets.
-        self._outcomes.extend(outcomes)
-        woken: list[_Worker] = []
+        has_seat = not self.stopped and desk.seat.keep()
         with self._lock:
             for task in tasks:
                 self._leave_line(task)
             self._ready.extendleft([task] for task in reversed(again))
-            self._running -= 1
-            if self._ready and not self.stopped and worker.seat.keep():
-                self._begin(worker)
-            else:
-                worker.seat.leave()
-                worker.rest()
+            self._close_run_in_time()
+            goes_on = has_seat and bool(self._ready) and not self.stopped
+            if goes_on:
+                self._outcomes.extend(outcomes)
+                worker.give(self._ready.popleft())
+        if not goes_on:
+            desk.seat.leave()
+            with self._lock:
+                self._outcomes.extend(outcomes)
+                self._stand_up(worker)
                 self._resting.append(worker)
-            while self._ready and not self.stopped and (other := self._rested()) is not None:
-                woken.append(other)
-        for other in woken:
-            if other is not worker:
-                other.wake()
+            self._idle_desks.append(desk)
+        self.attend()
         self._settle()
         self._tell()
 
+    def attend(self) -> None:
+        """Have workers that rest begin what can begin, also the deletes that waited long enough."""
+        if self._run:
+            with self._lock:
+                self._close_run_in_time()
+        self._employ(lambda: False)
+
+    def patience(self) -> float:
+        """Return the seconds for which a worker waits for something to do."""
+        if self._is_released:
+            return 0.0
+        if self._run and not self.stopped:
+            return max(self._run_ends - time.monotonic(), 0.0)
+        return LINGER
+
     def may_go(self, worker: _Worker) -> bool:
-        """Let a worker go, unless it has got a job."""
-        if worker not in self._workers:
-            return True
+        """Let a worker go, unless it has got a job, or somebody must wait beside the input."""
         with self._lock:
             if worker.has_job():
                 return False
+            if self._run and self._resting == [worker] and not self.stopped:
+                return False
             if worker in self._resting:
                 self._resting.remove(worker)
+        return True
+
+    def leave(self, worker: _Worker) -> None:
+        """Take back what a worker has that has ended, or never began. Twice is fine."""
+        if worker in self._workers:
+            self._take_back(worker, worker.retract())
+
+    def _take_back(self, worker: _Worker, job: Job | None) -> None:
+        with self._lock:
+            if job is not None:
+                self._ready.appendleft(job)
+            if worker in self._resting:
+                self._resting.remove(worker)
+            desk = worker.desk
+        if desk is not None:
+            desk.seat.leave()
+        with self._lock:
+            self._stand_up(worker)
+        if desk is not None:
+            self._idle_desks.append(desk)
         self._gone.append(worker)
         self._settle()
         self._tell()
-        return True
 
     def interrupt(self, error: BaseException) -> None:
         """End the batch in order: an operation raised what ends a program, or a greenlet."""
@@ -514,24 +578,29 @@ class _Core(Generic[S]):
                 self._blocked -= 1
                 self._ready.append([other])
 
-    def _rested(self) -> _Worker | None:
-        """Give a job to a worker that has none, if there are one and a seat."""
-        if not self._ready or not self._resting or not self._resting[-1].seat.take():
-            return None
-        worker = self._resting.pop()
-        self._begin(worker)
-        return worker
+    def _close_run(self) -> None:
+        run, self._run = self._run, []
+        if len(run) < SHORT:
+            self._ready.extend([task] for task in run)
+        else:
+            self._ready.append(run)
 
-    def _hires(self) -> bool:
-        return bool(self._ready) and not self._resting and len(self._workers) < self._most_workers
+    def _close_run_in_time(self) -> None:
+        if self._run and time.monotonic() >= self._run_ends:
+            self._close_run()
 
-    def _begin(self, worker: _Worker) -> None:
+    def _begin(self, worker: _Worker, desk: _Desk[S]) -> None:
+        self._busy.add(worker)
+        worker.desk, worker.files = desk, desk.files
         worker.give(self._ready.popleft())
-        self._running += 1
+
+    def _stand_up(self, worker: _Worker) -> None:
+        worker.desk = None
+        self._busy.discard(worker)
 
     def _has_ended(self) -> bool:
         is_complete = self.is_exhausted and not self._ready and not self._blocked
-        return not self._running and (self.stopped or is_complete)
+        return not self._busy and (self.stopped or is_complete)
 
     # The end.
 
@@ -542,19 +611,25 @@ class _Core(Generic[S]):
         more. So finalisers may call it.
         """
         while not self._is_released and self._lock.acquire(False):
-            seen = self.stopped
             try:
-                is_last = self._is_released = self._has_ended()
+                seen = self.stopped
+                is_last = self._has_ended()
                 resting = self._resting if is_last else []
-                self._resting = [] if is_last else self._resting
             finally:
                 self._lock.release()
             if is_last:
-                self._room.release()
-            for worker in resting:
-                worker.wake()
+                self._release()
+                for worker in resting.copy():
+                    worker.wake()
             if seen == self.stopped:
                 return
+
+    def _release(self) -> None:
+        """Give back what was reserved. Twice is fine: who does it may be killed meanwhile."""
+        for desk in self._desks.copy():  # So may have been who was to sit there.
+            desk.seat.leave()
+        self._room.release()
+        self._is_released = True
 
     def after_fork(self) -> None:
         """Leave the batch to the parent, whose workers and slots it has."""
@@ -566,21 +641,23 @@ class _Core(Generic[S]):
 
 
 class _Worker:
-    """Runs one job after the other, on one seat. Lives until it has found none for a while."""
+    """Runs one job after the other. Lives until it has found none for a while."""
 
-    def __init__(self, core: _Core[S], seat: S, files: BatchFiles) -> None:
-        self.seat = seat
+    def __init__(self, core: _Core[Any]) -> None:
         self._core = core
-        self._files = files
+        #: Where it sits while it has a job. Guarded by the core's lock.
+        self.desk: _Desk[Any] | None = None
+        #: What it works on there.
+        self.files: BatchFiles
         # At most one. It is given under the core's lock, and taken by whoever is first.
         self._job: deque[Job] = deque()
         self._wakeup: Wakeup | None = None
-        self.strand = Strand(self._work)
+        self.strand = Strand(self._work, self._leave)
 
     # What the others do with it.
 
     def give(self, job: Job) -> None:
-        """Give it a job, and its seat a slot before."""
+        """Give it a job, and a seat with a slot before."""
         self._job.append(job)
 
     def has_job(self) -> bool:
@@ -594,10 +671,6 @@ class _Worker:
         except IndexError:
             return None
 
-    def rest(self) -> None:
-        """Prepare to wait for another job."""
-        self._wakeup = new_wakeup()
-
     def wake(self) -> None:
         """Wake it from its rest: it has a job, or none will come."""
         if self._wakeup is not None:
@@ -606,6 +679,21 @@ class _Worker:
     # What it does.
 
     def _work(self) -> None:
+        try:
+            self._serve()
+        except BaseException as error:  # noqa: BLE001 - raised to the consumer
+            self._core.interrupt(error)
+
+    def _leave(self) -> None:
+        while True:
+            try:
+                return self._core.leave(self)
+            except BaseException as error:
+                self._core.interrupt(error)
+                if not ends_program(error):
+                    raise
+
+    def _serve(self) -> None:
         while True:
             job = self.retract()
             if job is not None:
@@ -614,14 +702,15 @@ class _Worker:
             elif self._core.may_go(self):
                 return
             if not self.has_job():
-                self._linger()
+                self._rest()
 
-    def _linger(self) -> None:
-        try:
-            if self._wakeup is not None:
-                self._wakeup.wait(LINGER)
-        except BaseException as error:  # noqa: BLE001 - raised to the consumer
-            self._core.interrupt(error)
+    def _rest(self) -> None:
+        # Who gives it a job looks at _wakeup afterwards.
+        self._wakeup = new_wakeup()
+        if not self.has_job():
+            self._wakeup.wait(self._core.patience())
+        if not self.has_job():
+            self._core.attend()
 
     def _do(self, job: Job) -> None:
         again: Job = []
@@ -636,7 +725,7 @@ class _Worker:
         """Perform an operation; None where it raised what ends the batch."""
         operation = task.operation
         try:
-            return Outcome(task.index, operation, operation.perform(self._files))
+            return Outcome(task.index, operation, operation.perform(self.files))
         except BaseException as error:  # noqa: BLE001 - that is its outcome
             if ends_program(error):
                 self._core.interrupt(error)
@@ -647,7 +736,7 @@ class _Worker:
         """Perform a run of deletes; return the outcomes, and what is to be done one by one."""
         names = [_name_of(task) for task in run]
         try:
-            left = set(self._files.delete_run(names))
+            left = set(self.files.delete_run(names))
         except OperationNotSupported:
             self._core.collects = False
             left = set(names)

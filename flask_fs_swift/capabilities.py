@@ -11,12 +11,15 @@ from urllib.parse import urljoin, urlparse
 from swiftclient import ClientException
 
 from .call import Call
-from .errors import OperationNotSupported, SwiftError, SwiftUnavailable
+from .errors import OperationNotSupported
 
 if TYPE_CHECKING:
     from swiftclient import Connection
 
     from .call import Caller
+
+#: Answers of a Swift that does not tell. It was sent no token, so 401 is about none.
+SILENT = frozenset({401, 403, 404, 405})
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class BulkDelete:
 class Capabilities:
     """The sections of one answer (Swift API reference, "Discoverability").
 
-    :param said: by section; a Swift without ``/info`` says nothing.
+    :param said: by section; nothing where Swift does not tell.
     """
 
     def __init__(self, said: Mapping[str, Any]) -> None:
@@ -92,14 +95,7 @@ class Inquiry:
         """
         if self._known is None:
             call = Call("ask for the capabilities of Swift", None, caller.attempts())
-            try:
-                self._known = Capabilities(caller.run(call, _send))
-            except SwiftUnavailable:
-                raise
-            except SwiftError as error:
-                if error.http_status not in {401, 403, 404, 405}:
-                    raise
-                self._known = Capabilities({})  # It does not tell.
+            self._known = Capabilities(caller.run(call, _send))
         return self._known
 
 
@@ -109,7 +105,12 @@ def _send(connection: Connection) -> Mapping[str, Any]:
     http.request("GET", path, "", {})
     answer = http.getresponse()
     body = answer.read()
+    if answer.status in SILENT:
+        return {}
     if not 200 <= answer.status < 300:
         raise ClientException.from_response(answer, "GET of /info failed", body)
-    said = json.loads(body)
+    try:
+        said = json.loads(body)
+    except ValueError:  # Something in front of Swift has answered.
+        return {}
     return said if isinstance(said, Mapping) else {}

@@ -164,16 +164,22 @@ class Strand:
     It runs in a greenlet where these have taken the place of threads, and in a thread of its
     own elsewhere: with a copy of its maker's context variables. It must not raise.
     Lives until it was joined.
+
+    :param at_end: called when the function has ended, and also where its greenlet was killed
+        before that began: then by the hub, so it waits for nothing.
     """
 
-    def __init__(self, function: Callable[[], None]) -> None:
+    def __init__(
+        self, function: Callable[[], None], at_end: Callable[[], None] = lambda: None
+    ) -> None:
         context = copy_context()
         self._call: Callable[[], None] = lambda: context.run(function)
+        self._at_end = at_end
         # The first two are only ever set: by the function when it begins, and by who starts it.
         self._has_begun = False
         self._was_started = False
         self._ended = Latch()
-        self._runner = _new_runner(self._run)
+        self._runner = _new_runner(self._run, self._end_unbegun)
 
     def start(self) -> None:
         """Begin.
@@ -204,6 +210,16 @@ class Strand:
         try:
             self._call()
         finally:
+            self._end()
+
+    def _end_unbegun(self) -> None:
+        if not self._has_begun:
+            self._end()
+
+    def _end(self) -> None:
+        try:
+            self._at_end()
+        finally:
             self._ended.open()
 
 
@@ -215,13 +231,19 @@ class _Runner(Protocol):
     def join(self) -> None: ...
 
 
-def _new_runner(function: Callable[[], None]) -> _Runner:
+def _new_runner(function: Callable[[], None], at_end: Callable[[], None]) -> _Runner:
+    """Return what runs a function.
+
+    :param at_end: called after the end of a greenlet, also of one that was killed before it began.
+    """
     if not _is_patched():
         return threading.Thread(target=function, name="flask-fs-swift")
     from gevent import Greenlet
 
-    greenlet: _Runner = Greenlet(function)
-    return greenlet
+    greenlet: Any = Greenlet(function)
+    greenlet.rawlink(lambda _: at_end())
+    runner: _Runner = greenlet
+    return runner
 
 
 def _has_not_ended() -> NoReturn:

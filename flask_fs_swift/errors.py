@@ -213,4 +213,8 @@ class PoolExhaustedError(FSError, TimeoutError):
 
 
 class AtCapacity(FSError):
-    """A batch found no connection that it could reserve. Nothing was read of its operations."""
+    """A batch found no connection that it could reserve. None of its operations was pulled.
+
+    ``delete_prefix`` and ``copy_prefix`` do one batch after the other, a thousand files each:
+    from the second one on, what the earlier ones did is done.
+    """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -54,7 +55,13 @@ class Files(Protocol):
         """Open a file for reading."""
 
     def download(
-        self, filename: str, path: str | os.PathLike[str], *, overwrite: bool, concurrency: int
+        self,
+        filename: str,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool,
+        progress: Progress | None,
+        concurrency: int,
     ) -> ObjectInfo:
         """Put a file of the storage into one of this machine."""
 
@@ -132,13 +139,18 @@ class Get(Operation):
 
     :param into: a path of this machine, which gets all of the file or nothing, as with
         :meth:`.Storage.download`; or something to ``write`` to, which may have got a part of it
-        where the error says that reading failed.
+        where the error says that reading failed. It is written to in the thread or greenlet of
+        the operation: what waits for a disk there keeps all greenlets of its hub waiting, where
+        a path does not.
     :param overwrite: whether what is at that path may be replaced.
+    :param progress: as for :meth:`.Storage.download`, but called in the thread or greenlet of the
+        operation.
     """
 
     filename: str
     into: str | os.PathLike[str] | Writable | None = None
     overwrite: bool = False
+    progress: Progress | None = None
 
     def __post_init__(self) -> None:
         _check(self, self.filename)
@@ -149,14 +161,31 @@ class Get(Operation):
 
     def perform(self, files: Files, /) -> bytes | ObjectInfo:
         """Read it."""
-        if self.into is None:
-            return files.read(self.filename)
         if isinstance(self.into, (str, os.PathLike)):
             # One connection is all that it has.
-            return files.download(self.filename, self.into, overwrite=self.overwrite, concurrency=1)
+            return files.download(
+                self.filename,
+                self.into,
+                overwrite=self.overwrite,
+                progress=self.progress,
+                concurrency=1,
+            )
+        if self.into is not None:
+            return self._read_into(self.into, files)
+        if self.progress is None:
+            return files.read(self.filename)
+        content = BytesIO()
+        self._read_into(content, files)
+        return content.getvalue()
+
+    def _read_into(self, into: Writable, files: Files) -> ObjectInfo:
+        done = 0
         with files.read_chunks(self.filename) as stream:
             for chunk in stream:
-                _write_all(self.into, chunk)
+                _write_all(into, chunk)
+                done += len(chunk)
+                if self.progress is not None:
+                    self.progress(done, stream.info.size)
             return stream.info
 
 

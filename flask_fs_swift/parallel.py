@@ -1,5 +1,7 @@
 """Run tasks at once, a bounded number at a time.
 
+What runs beside who wants its results is :class:`Ongoing`, here and in batches.
+
 Tasks are pulled by who wants their results, in its own thread or greenlet, and only when it
 asks for one: so whatever makes the tasks is never run by two at once. What runs and what has
 ended without being asked for are never more than the *width* together.
@@ -12,6 +14,7 @@ the other. Everything else is the consumer's alone.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from .concurrency import Wakeup
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 def at_once(tasks: Iterable[Callable[[], T]], width: int) -> Results[T]:
@@ -41,14 +45,56 @@ def at_once(tasks: Iterable[Callable[[], T]], width: int) -> Results[T]:
     return Results(tasks, width)
 
 
-class Results(Generic[T]):
-    """Results in the order in which they come, each with its task's index: an iterator.
+class Ongoing(ABC, Generic[R]):
+    """What runs beside who iterates over its results: an iterator, and a context manager.
 
     Belongs to one thread or greenlet at a time. Lives until its last result, an error, or
-    ``close()``; each of these ends when the last task that runs has ended. Dropped without
-    that, it pulls nothing more, and leaves those that run to end by themselves: a finaliser
-    waits for nothing. So use it in a ``with`` block.
+    ``close()``; each of these comes when the last that runs has ended. Dropped without that, it
+    pulls nothing more, and what has begun ends by itself: a finaliser waits for nothing. So use
+    it in a ``with`` block.
     """
+
+    def __iter__(self) -> Self:
+        return self
+
+    @abstractmethod
+    def __next__(self) -> R:
+        """Return the next result."""
+
+    def close(self) -> None:
+        """Pull nothing more, and wait for what runs, however often that is interrupted."""
+        self._stop()
+        try:
+            self._join()
+        except BaseException:
+            self.close()
+            raise
+
+    @abstractmethod
+    def _stop(self) -> None:
+        """Let nothing begin any more. Called by finalisers too, also where making it failed."""
+
+    @abstractmethod
+    def _join(self) -> None:
+        """Wait until nothing runs; if that is interrupted, it is called again."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self._stop()
+
+
+class Results(Ongoing[tuple[int, T]]):
+    """Results in the order in which they come, each with its task's index."""
 
     def __init__(self, tasks: Iterable[Callable[[], T]], width: int) -> None:
         self._board: _Board[T] = _Board()
@@ -58,9 +104,6 @@ class Results(Generic[T]):
         self._tasks = enumerate(tasks)
         # Those whose results were not asked for yet; None: it ran in our own thread.
         self._running: dict[int, Strand | None] = {}
-
-    def __iter__(self) -> Self:
-        return self
 
     def __next__(self) -> tuple[int, T]:
         """Return the next result.
@@ -89,32 +132,15 @@ class Results(Generic[T]):
             self.close()
             raise
 
-    def close(self) -> None:
-        """Pull nothing more, and wait for what runs, however often that is interrupted."""
+    def _stop(self) -> None:
         self._board.stopped = True
-        try:
-            while self._running:
-                index, strand = next(iter(self._running.items()))
-                if strand is not None:
-                    strand.join()
-                del self._running[index]
-        except BaseException:
-            self.close()
-            raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        where: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self._board.stopped = True
+    def _join(self) -> None:
+        while self._running:
+            index, strand = next(iter(self._running.items()))
+            if strand is not None:
+                strand.join()
+            del self._running[index]
 
     def _fill(self) -> None:
         while len(self._running) < self._width and not self._board.stopped:

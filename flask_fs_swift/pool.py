@@ -9,10 +9,11 @@ A *slot* is the right to have a connection, idle or lent. A borrower who finds n
 free waits in line, with a wake-up of its own; a slot that comes free is handed to the
 first in line directly, and passed on if that one has left meanwhile.
 
-A batch of operations takes a share of the free slots when it begins, at once or not at all,
-and borrows others one by one while nobody waits. What all batches have together is never
-more than the *ceiling* allows, unless they reserved it; so a borrower who comes alone finds
-a slot, or waits for one operation.
+A batch of operations *reserves* a share of the free slots when it begins, at once or not at all,
+and keeps them until it ends. It borrows others one by one, while nobody waits and all batches
+together have fewer than the *ceiling*. Reserving looks at the free slots only, and not at what
+other batches have: enough batches can have reserved every slot. Until then a borrower who comes
+alone finds a slot, or waits for one operation.
 
 gevent's sockets work in one thread only, their *home*. A connection whose home is
 another one than its borrower's is closed, and a new one opened in its slot.
@@ -344,7 +345,12 @@ class Pool:
                 slot = self._choose(home)
                 self._lent += 1
                 self._batched += 1
-        self._settle()
+        try:
+            self._settle()
+        except BaseException:  # What is closed may be logged, and who waits for that killed.
+            if slot is not None:
+                self.unbatch(slot)
+            raise
         return slot
 
     def is_wanted(self) -> bool:
@@ -425,8 +431,9 @@ class Pool:
     def __repr__(self) -> str:
         stats = self.stats()
         return (
-            f"<Pool {self.name!r}: {stats.idle} idle, {stats.lent} lent, {stats.waiting} waiting, "
-            f"of {stats.size}; {stats.opened} opened, {stats.discarded} discarded, "
+            f"<Pool {self.name!r}: {stats.idle} idle, {stats.lent} lent, "
+            f"{stats.batched} of them to batches, {stats.waiting} waiting, of {stats.size}; "
+            f"{stats.opened} opened, {stats.discarded} discarded, "
             f"{stats.reclaimed} of them reclaimed>"
         )
 

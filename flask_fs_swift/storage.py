@@ -197,13 +197,8 @@ class Storage:
         :raises OperationNotSupported: it is longer than a segment, and Swift joins none.
         :raises SwiftUnavailable: with ``maybe_applied`` where the outcome is not known.
         """
-        check_name(filename)
         properties = _properties(
-            content_type or guess_type(filename),
-            metadata,
-            expires_after,
-            cache_control,
-            content_disposition,
+            filename, content_type, metadata, expires_after, cache_control, content_disposition
         )
         mount = self._mount()
         settings = mount.settings
@@ -805,13 +800,8 @@ class Storage:
         :raises FileExists: there is a file of this name, and it may not be replaced.
         :raises OperationNotSupported: the storage, or its Swift, has no large objects.
         """
-        check_name(filename)
         properties = _properties(
-            content_type or guess_type(filename),
-            metadata,
-            expires_after,
-            cache_control,
-            content_disposition,
+            filename, content_type, metadata, expires_after, cache_control, content_disposition
         )
         mount = self._mount()
         with self._watched(mount, "start_upload"):
@@ -1092,14 +1082,17 @@ class Storage:
 
 
 def _properties(
-    content_type: str,
+    filename: str,
+    content_type: str | None,
     metadata: Mapping[str, str] | None,
     expires_after: float | None,
     cache_control: str | None,
     content_disposition: str | None,
 ) -> Properties:
+    """Check the name of a file to be, and what is said about it."""
+    check_name(filename)
     return Properties(
-        content_type=check_header("content_type", content_type),
+        content_type=check_header("content_type", content_type or guess_type(filename)),
         metadata=metadata or {},
         expires_after=_whole_seconds(expires_after),
         cache_control=cache_control and check_header("cache_control", cache_control),

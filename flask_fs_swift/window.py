@@ -203,13 +203,16 @@ class _Turn:
 
 
 class OpenRoom:
-    """Room for a batch whose backend has no pool: as much as it asks for."""
+    """Room for a batch whose backend has no pool: as much as it asks for, up to a limit."""
 
     #: Operations at once, where nobody says how many.
     WIDTH = 16
+    #: Each has a thread. What waits here are the contents of callers alone: as many of them are
+    #: waited for as a large pool has connections, and not as many as a slip of the pen asks for.
+    MOST = 100
 
     def __init__(self, most: int | None) -> None:
-        self.width = most or self.WIDTH
+        self.width = min(most or self.WIDTH, self.MOST)
 
     def seat(self) -> FreeSeat:
         """Return a new seat."""

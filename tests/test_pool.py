@@ -612,7 +612,8 @@ def test_the_statistics_tell_what_happened() -> None:
     waiter = NativeTask(pool.checkout)
     until(lambda: pool.stats().waiting == 1)
     assert repr(pool) == (
-        "<Pool 'pool': 0 idle, 2 lent, 1 waiting, of 2; 2 opened, 0 discarded, 0 of them reclaimed>"
+        "<Pool 'pool': 0 idle, 2 lent, 0 of them to batches, 1 waiting, of 2; "
+        "2 opened, 0 discarded, 0 of them reclaimed>"
     )
     broken.discard()
     checkout = waiter.result()
@@ -621,6 +622,36 @@ def test_the_statistics_tell_what_happened() -> None:
     stats = pool.stats()
     assert (stats.size, stats.idle, stats.lent, stats.waiting) == (2, 1, 0, 0)
     assert (stats.opened, stats.discarded, stats.reclaimed) == (3, 2, 1)
+
+
+def test_a_batch_that_is_killed_while_it_borrows_loses_no_slot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pool = new_pool(5)
+    settle = pool._settle
+    calls: list[bool] = []
+
+    def killed() -> None:
+        calls.append(True)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        settle()
+
+    monkeypatch.setattr(pool, "_settle", killed)
+    with pytest.raises(KeyboardInterrupt):
+        pool.borrow()
+    assert (pool.stats().lent, pool.stats().batched) == (0, 0)
+
+
+def test_its_repr_tells_what_batches_have() -> None:
+    pool = new_pool(20)
+    checkout, slots = pool.checkout(), [*pool.reserve(5), pool.borrow()]
+    assert "4 lent, 3 of them to batches, 0 waiting" in repr(pool)
+    for slot in slots:
+        assert slot is not None
+        pool.unbatch(slot)
+    checkout.checkin()
+    assert "0 lent, 0 of them to batches" in repr(pool)
 
 
 def test_the_hook_sees_every_checkout() -> None:

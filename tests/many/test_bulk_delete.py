@@ -192,16 +192,35 @@ def test_a_swift_without_it_is_asked_one_by_one(filled: Storage, swift_faults: F
     assert kinds(swift_faults) == ["info", *["DELETE"] * 30]
 
 
-@pytest.mark.parametrize(
-    ("status", "body"), [(404, ""), (403, ""), (200, "[]"), (200, "nonsense"), (200, "3")]
+silent = pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        *((status, "") for status in (401, 403, 404, 405)),
+        *((200, body) for body in ("", "[]", "3", "nonsense", "<html>Welcome</html>")),
+    ],
 )
-def test_a_swift_that_does_not_tell_is_asked_one_by_one(
+
+
+@silent
+def test_a_swift_that_does_not_tell_is_asked_one_by_one_and_its_token_is_kept(
     filled: Storage, swift_faults: Faults, status: int, body: str
 ) -> None:
+    tokens: Any = filled._mount().backend._login.tokens  # type: ignore[attr-defined]
+    token = tokens._token
     swift_faults.add("status", path="^/info", status=status, body=body, times=-1)
     delete(filled, NAMES)
-    assert kinds(swift_faults).count("DELETE") == 30
-    assert "bulk" not in kinds(swift_faults)
+    assert kinds(swift_faults) == ["info", *["DELETE"] * 30]
+    assert tokens._token is token
+
+
+@silent
+def test_a_swift_that_does_not_tell_is_given_large_files(
+    make_storage: Any, swift_faults: Faults, status: int, body: str
+) -> None:
+    files = make_storage(segment_size=1024 * 1024)
+    swift_faults.add("status", path="^/info", status=status, body=body, times=-1)
+    assert files.write("large", bytes(2 * 1024 * 1024 + 1)).size == 2 * 1024 * 1024 + 1
+    assert len(files.read("large")) == 2 * 1024 * 1024 + 1
 
 
 def test_a_swift_that_cannot_tell_now_is_asked_again(
@@ -245,6 +264,27 @@ def test_a_swift_that_fails_is_an_error_of_each(
         assert isinstance(outcome.error, SwiftUnavailable)
         assert (outcome.error.filename, outcome.error.maybe_applied) == (name, True)
         assert outcome.error.http_status == 503
+
+
+@widths
+def test_a_swift_that_fails_after_the_first_part_of_a_run_is_asked_one_by_one_for_the_rest(
+    make_storage: Any, swift_faults: Faults, concurrency: int | None
+) -> None:
+    files = make_storage(retries=0)
+    assert all(not o.error for o in files.many(Put(name, b"x") for name in NAMES))
+    files.delete("absent")  # So it is known that there are no large objects.
+    swift_faults.forget()
+    limits = {"bulk_delete": {"max_deletes_per_request": 12, "max_failed_deletes": 1000}}
+    swift_faults.add("status", path="^/info", status=200, body=json.dumps(limits))
+    swift_faults.add("status", method="POST", path="bulk-delete", status=503, skip=1)
+    swift_faults.add("status", method="DELETE", path=f"{files.name}/020$", status=503)
+    outcomes = by_index(files.many(map(Delete, NAMES), concurrency))
+    assert [outcome.index for outcome in outcomes] == list(range(30))
+    assert [outcome.index for outcome in outcomes if outcome.error] == [20]
+    assert isinstance(outcomes[20].error, SwiftUnavailable)
+    assert outcomes[20].error.filename == "020"
+    assert kinds(swift_faults) == ["info", "list", "bulk", "bulk", *["DELETE"] * 18]
+    assert list(files.list_files()) == ["020"]
 
 
 def test_an_answer_that_is_lost_is_asked_for_again(filled: Storage, swift_faults: Faults) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import gc
 import io
@@ -12,6 +13,7 @@ import threading
 import time
 import weakref
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +24,7 @@ from situations.here import NativeTask, until
 from situations.hubs import below_a_hub, everywhere
 
 from flask_fs_swift import (
+    AtCapacity,
     Copy,
     Delete,
     FileExists,
@@ -42,7 +45,6 @@ from .gates import Counted, Place, threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from situations.hubs import RunIn
 
@@ -144,6 +146,40 @@ def test_put_tells_its_progress_and_obeys_what_that_raises(files: Storage) -> No
     assert "b" not in files
 
 
+@pytest.mark.parametrize("into", ["path", "writable", None])
+def test_get_tells_its_progress_and_obeys_what_that_raises(
+    files: Storage, tmp_path: Path, into: str | None
+) -> None:
+    content = os.urandom(SIZE)
+    files.write("a", content)
+    told: list[tuple[int, int | None]] = []
+    idents: set[int] = set()
+
+    memory = io.BytesIO()
+    target: Any = {"path": tmp_path / "a", "writable": memory, None: None}[into]
+
+    def tell(*moved: Any) -> None:
+        told.append(moved)
+        idents.add(threading.get_ident())
+
+    def enough(*_: object) -> None:
+        raise ValueError("enough")
+
+    [ended] = files.many([Get("a", into=target, progress=enough)])
+    assert str(ended.error) == "enough"
+    assert list(tmp_path.iterdir()) == []
+    memory.seek(0)
+    [outcome] = files.many([Get("a", into=target, progress=tell)])
+    assert outcome.error is None
+    assert told == sorted(set(told))
+    assert told[-1] == (SIZE, SIZE)
+    assert idents.isdisjoint({threading.get_ident()})
+    if into == "path":
+        assert target.read_bytes() == content
+    else:
+        assert (memory.getvalue() if into else outcome.value) == content
+
+
 def test_a_put_does_not_overwrite_unless_it_says_so(files: Storage) -> None:
     files.write("a", b"old")
     operations = [Put("a", b"1"), Put("a", b"2", overwrite=True), Put("a", b"3", overwrite=False)]
@@ -211,6 +247,41 @@ def test_a_full_disk_is_an_outcome_and_leaves_nothing(
     assert isinstance(outcome.error, OSError)
     assert outcome.error.errno == 28
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("errno", [28, 122])  # There is no space left; the quota is exceeded.
+def test_a_writable_that_is_full_is_an_outcome_and_gives_the_connection_back(
+    make_storage: Any, errno: int
+) -> None:
+    files = make_storage(pool_size=1)
+    files.write("a", os.urandom(SIZE))
+    got: list[bytes] = []
+
+    class Filling:
+        def write(self, block: bytes) -> int:
+            if got:
+                raise OSError(errno, os.strerror(errno))
+            got.append(block)
+            return len(block)
+
+    first, second = by_index(files.many([Get("a", into=Filling()), Head("a")]))
+    assert isinstance(first.error, OSError)
+    assert (first.error.errno, first.value) == (errno, None)
+    assert second.value.size == SIZE
+    pool = files._mount().backend.pool
+    assert (pool.stats().lent, pool.stats().batched) == (0, 0)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+@pytest.mark.parametrize("buffering", [0, -1])
+def test_a_file_on_a_full_disk_is_an_outcome(files: Storage, buffering: int) -> None:
+    files.write("a", os.urandom(SIZE))
+    files.write("b", b"x")
+    with contextlib.suppress(OSError), Path("/dev/full").open("wb", buffering=buffering) as full:
+        outcomes = by_index(files.many([Get("a", into=full), Get("b")]))
+    assert isinstance(outcomes[0].error, OSError)
+    assert outcomes[0].error.errno == 28
+    assert outcomes[1].value == b"x"
 
 
 def test_a_path_is_only_overwritten_where_that_is_said(files: Storage, tmp_path: Path) -> None:
@@ -774,6 +845,25 @@ def test_a_folder_is_copied_at_every_depth_and_nothing_else(files: Storage) -> N
     with pytest.raises(FileExists):
         files.copy_prefix("a/", "x/")
     assert files.copy_prefix("a/", "x/", overwrite=True) == 3
+
+
+def test_a_folder_without_a_connection_in_the_middle_is_removed_up_to_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = Place(10)
+    for number in range(1500):
+        place.files.write(f"a/{number:04}", b"")
+    reserve, calls = place.pool.reserve, iter([True, False])
+
+    def reserve_once(most: int) -> Any:
+        if next(calls):
+            return reserve(most)
+        raise AtCapacity
+
+    monkeypatch.setattr(place.pool, "reserve", reserve_once)
+    with pytest.raises(AtCapacity):
+        place.files.delete_prefix("a/")
+    assert list(place.files.list_files()) == [f"a/{number:04}" for number in range(1000, 1500)]
 
 
 @pytest.mark.parametrize(

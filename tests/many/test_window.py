@@ -11,7 +11,7 @@ from situations.here import NativeTask, until
 
 from flask_fs_swift import AtCapacity, FSError, Get, Pool, PoolExhaustedError, Put
 from flask_fs_swift.parallel import Results
-from flask_fs_swift.window import Window
+from flask_fs_swift.window import OpenRoom, Window
 
 from .gates import Counted, Place, threads
 
@@ -120,6 +120,13 @@ def test_the_width_never_exceeds_the_concurrency(concurrency: int) -> None:
     place = Place(20)
     list(place.files.many((put(n) for n in range(100)), concurrency=concurrency))
     assert place.yard.most <= concurrency
+
+
+@pytest.mark.parametrize(
+    ("asked", "width"), [(None, 16), (1, 1), (50, 50), (100, 100), (101, 100), (10**9, 100)]
+)
+def test_without_a_pool_it_is_as_wide_as_asked_within_reason(asked: int | None, width: int) -> None:
+    assert OpenRoom(asked).width == width
 
 
 def test_on_a_busy_site_it_keeps_to_what_it_reserved() -> None:

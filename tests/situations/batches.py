@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import threading
 import warnings
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -145,6 +146,30 @@ def what_is_closed_or_dropped_runs_to_its_end() -> None:
         here.until(lambda: pool.stats().lent == 0)
         here.until(lambda: "flask-fs-swift" not in [each.name for each in threading.enumerate()])
     assert_over(pool)
+
+
+def killed_workers_keep_nothing() -> None:
+    """Greenlets that are killed before they begin, while they work, and while they rest."""
+    if here.name != here.PATCHED:
+        return
+    import gevent
+
+    files, pool = new_storage()
+    files.write("other", b"x")
+    for pause in (None, 0.0, 0.001, 0.005, 0.05):
+        outcomes = files.many(puts())
+        with gevent.Timeout(20), contextlib.suppress(gevent.GreenletExit):
+            if pause == 0.05:
+                next(outcomes)
+            else:
+                outcomes._fill()
+            workers: list[Any] = [worker.strand._runner for worker in outcomes._core._workers]
+            assert workers
+            if pause is not None:
+                gevent.sleep(pause)
+            gevent.killall(workers, block=False)
+            list(outcomes)
+        assert_over(pool)
 
 
 def errors_and_renewals_in_the_middle_lose_nothing() -> None:

@@ -140,6 +140,10 @@ def test_a_batch_that_is_left_runs_to_its_end(run: Run, situation: str) -> None:
     run(situation, "batches", "what_is_closed_or_dropped_runs_to_its_end")
 
 
+def test_a_batch_whose_greenlets_are_killed_keeps_nothing(run: Run) -> None:
+    run(PATCHED, "batches", "killed_workers_keep_nothing")
+
+
 @in_every_situation
 def test_a_batch_outlives_errors_and_renewals(run: Run, situation: str) -> None:
     run(situation, "batches", "errors_and_renewals_in_the_middle_lose_nothing")
