@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -30,6 +31,15 @@ class MakeWorld(Protocol):
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries follow each other at once."""
     monkeypatch.setattr("flask_fs_swift.retry.pause", lambda _seconds: None)
+
+
+@pytest.fixture(autouse=True)
+def ids(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Ids come in an order: what is done again is done in the same order, whatever is sorted."""
+    numbers = itertools.count(1)
+    monkeypatch.setattr("flask_fs_swift.tiered.backend.new_id", lambda: f"{next(numbers):032x}")
+    monkeypatch.setattr("flask_fs_swift.tiered.uploads.new_id", lambda: f"{next(numbers):032x}")
+    return numbers
 
 
 @pytest.fixture(scope="session")

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from flask_fs_swift.content import Held
 from flask_fs_swift.errors import FileNotFound, FSError
-from flask_fs_swift.objects import Properties
+from flask_fs_swift.objects import Marker, Properties
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from flask_fs_swift.objects import Marker, Part
+    from flask_fs_swift.objects import Part
 
     from .steps import Host, World
 
@@ -48,23 +48,18 @@ PARTS = b"uploaded in parts"
 OTHERS = b"other, which is large"
 
 
-def prepared(world: World, start: str) -> Before:
-    """Store what an operation finds."""
+def prepared(world: World, start: str, *, upload: bool = True) -> Before:
+    """Store what an operation finds; an upload only where somebody asks for it."""
     host = world.host()
     old = STARTS[start]
     if old is not None:
         host.put(NAME, old)
     host.put(OTHER, OTHERS)
+    if not upload:
+        return Before(old, Marker(NAME, "upload"), [])
     uploads = host.backend.multipart
     marker = uploads.start(NAME, Properties("text/plain"), overwrite=True)
     return Before(old, marker, [uploads.put_part(marker, 1, Held(PARTS), None)])
-
-
-def unprepared(world: World, before: Before) -> None:
-    """End the upload that nobody needs any more, if it is open."""
-    world.expire_leases(uploads=True)
-    world.host().recover()
-    del before
 
 
 @dataclass(frozen=True)
@@ -95,9 +90,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "large create": _put(LARGE, overwrite=False),
     "delete": Operation(lambda host, _: host.backend.delete(NAME), None),
     "delete many": Operation(lambda host, _: host.backend.delete_many([NAME, "absent"]), None),
-    "copy": Operation(
-        lambda host, _: host.backend.copy(NAME, COPY, overwrite=True), target=COPY
-    ),
+    "copy": Operation(lambda host, _: host.backend.copy(NAME, COPY, overwrite=True), target=COPY),
     "copy over": Operation(lambda host, _: host.backend.copy(OTHER, NAME, overwrite=True), OTHERS),
     "metadata": Operation(lambda host, _: host.backend.update_metadata(NAME, {"a": "b"})),
     "start upload": Operation(_upload),
@@ -158,9 +151,7 @@ def explains(
     return _is_reached(_State({NAME: start, COPY: None}), todo, left)
 
 
-def _is_reached(
-    state: _State, todo: list[list[_Event]], left: Mapping[str, bytes | None]
-) -> bool:
+def _is_reached(state: _State, todo: list[list[_Event]], left: Mapping[str, bytes | None]) -> bool:
     if not any(todo):
         return all(state.objects[name] == data for name, data in left.items())
     for place, events in enumerate(todo):

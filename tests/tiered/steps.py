@@ -104,10 +104,16 @@ class _Database:
         self._step = step
 
     def read(self, work: Callable[[Any], T]) -> T:
-        return cast("T", self._step("database", "read", self._database.read, work))
+        return cast("T", self._step("database", _asked_by(work), self._database.read, work))
 
     def transact(self, work: Callable[[Any, bool], T]) -> T:
-        return cast("T", self._step("database", "transact", self._database.transact, work))
+        return cast("T", self._step("database", _asked_by(work), self._database.transact, work))
+
+
+def _asked_by(work: Callable[..., object]) -> str:
+    """Return what the method is called that a transaction is of."""
+    owner, method, *_ = work.__qualname__.split(".")
+    return "expired objects" if (owner, method) == ("Rows", "_stored") else method
 
 
 class _Blobs:
@@ -286,8 +292,10 @@ class World:
         for deletions in (2, None):
             self.make_due()
             self.host().recover()
-            remembered = self.retired() if deletions is None else self.retired(
-                retired.c.deletions != deletions
+            remembered = (
+                self.retired()
+                if deletions is None
+                else self.retired(retired.c.deletions != deletions)
             )
             assert remembered == []
         assert self.stored() == before
