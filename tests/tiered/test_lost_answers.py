@@ -290,6 +290,29 @@ def test_a_completion_that_was_not_committed_loses_to_an_abort_in_between(world:
     assert world.recovered().read(NAME) == before.start
 
 
+def test_an_error_after_a_lost_commit_says_that_it_may_have_been_done(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = prepared(world, "absent")
+    world.database.committing = Losing(world, 0)
+    monkeypatch.setattr("flask_fs_swift.retry.Deadline.remaining", lambda _self: 0.001)
+    turn = world.database._turns.one(1)
+
+    def stay(_seconds: float) -> None:
+        turn.__enter__()  # Another has the turn, and keeps it.
+
+    monkeypatch.setattr("flask_fs_swift.retry.pause", stay)
+    monkeypatch.setattr("flask_fs_swift.retry.Attempts._pause", lambda _self: 0.0)
+    try:
+        raised = attempted(world, "small put", before)
+    finally:
+        turn.__exit__(None, None, None)
+    assert isinstance(raised, DatabaseError)
+    assert raised.maybe_applied
+    assert "nothing was changed" not in str(raised)
+    check(world, "small put", before, raised)
+
+
 def test_a_removed_small_object_is_not_found(world: World) -> None:
     assert len(SMALL) <= THRESHOLD < len(LARGE)
     with pytest.raises(FileNotFound):
