@@ -148,7 +148,7 @@ class TieredUploads:
         if not self._rows.log.abandon(inner.name):
             raise _closed(marker.name)
         try:
-            with about(marker.name, inner.name):
+            with about(marker.name, inner.name, maybe_applied=True):
                 self._blobs.abort(inner, parts)
         except UploadClosed:
             pass  # Its parts had been joined: the blob goes with the revision.

@@ -313,6 +313,20 @@ def test_an_error_after_a_lost_commit_says_that_it_may_have_been_done(
     check(world, "small put", before, raised)
 
 
+def test_an_abort_whose_answer_swift_owes_may_have_been_done(world: World) -> None:
+    before = prepared(world, "absent")
+
+    def hook(call: Call) -> None:
+        if call.verb == "abort":
+            raise SwiftUnavailable("no answer", maybe_applied=True)
+
+    raised = attempted(world, "abort", before, world.host(hook))
+    assert raised is not None
+    assert raised.maybe_applied
+    with pytest.raises(UploadClosed):
+        world.host().backend.multipart.complete(before.marker, before.parts)
+
+
 def test_a_removed_small_object_is_not_found(world: World) -> None:
     assert len(SMALL) <= THRESHOLD < len(LARGE)
     with pytest.raises(FileNotFound):
