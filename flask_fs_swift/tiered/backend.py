@@ -156,8 +156,10 @@ class TieredBackend:
                 return self._blobs.put(
                     revision, content, properties, overwrite=False, progress=progress
                 )
-            self._blobs.copy(given_up, revision, overwrite=True)
-            return self._blobs.head(revision)
+            try:
+                return self._copied(given_up, revision, None)
+            except FileNotFound as error:  # Whoever has taken it over has deleted it by now.
+                raise _lost(name) from error
 
         return self._put_large(described, put, overwrite, properties.expires_after)
 
@@ -191,10 +193,8 @@ class TieredBackend:
             try:
                 with self._lease.kept(revision), about(name, revision):
                     blob = put(revision, given_up)  # (2)
-            except BaseException as error:
+            except BaseException:
                 self.recovery.give_up(revision)
-                if given_up is not None and isinstance(error, FileNotFound):
-                    break  # What was to be copied is deleted by now.
                 raise
             info = replace(described, size=blob.size, etag=blob.etag, is_manifest=blob.is_manifest)
             if expires_after is not None:
@@ -206,11 +206,7 @@ class TieredBackend:
                 return self._committed(info, Write(name, new, overwrite=overwrite, version=version))
             except LeaseLost:
                 given_up = revision
-        raise LeaseLost(
-            f"{name!r} was not stored: writing it took long, and the database could not be told "
-            "that it was alive",
-            filename=name,
-        )
+        raise _lost(name)
 
     def _committed(self, info: ObjectInfo, write: Write) -> ObjectInfo:
         """Commit a write; return what the object is.
@@ -340,3 +336,11 @@ def _absent(name: str) -> FileNotFound:
 
 def _exists(name: str) -> FileExists:
     return FileExists(f"{name!r} exists", filename=name)
+
+
+def _lost(name: str) -> LeaseLost:
+    return LeaseLost(
+        f"{name!r} was not stored: writing it took long, and the database could not be told that "
+        "it was alive",
+        filename=name,
+    )

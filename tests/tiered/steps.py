@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias, TypeVar, cast
 
-from sqlalchemy import delete, event, select, text, update
+from sqlalchemy import delete, event, select, update
 
 from flask_fs_swift.content import Held
 from flask_fs_swift.errors import FileNotFound, FSError
@@ -133,8 +133,8 @@ class _Blobs:
 class _Recovery(Recovery):
     """Leaves its tasks to whoever calls :meth:`work_off`."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args, None)
+    def __init__(self, rows: Rows, blobs: Blobs, lease: Lease) -> None:
+        super().__init__(rows, blobs, lease, None)
         self.left: deque[Callable[[], object]] = deque()
 
     def _begin(self, tasks: Iterable[Callable[[], object]]) -> None:
@@ -236,6 +236,17 @@ class World:
         """Let whatever is to be deleted later be due."""
         self._do(update(retired).where(retired.c.container == self.container).values(due=0))
 
+    def give_up(self) -> None:
+        """Take over every change; leave the blobs for now."""
+        log = Rows(self.database, self.container).log
+        for revision in self.open_changes():
+            assert log.abandon(revision)
+
+    def take_over(self) -> None:
+        """Take over every change, and delete the blobs."""
+        self.expire_leases(uploads=True)
+        self.host().recover()
+
     def expire(self, name: str) -> None:
         """Let the time of an object be over."""
         at = (objects.c.container == self.container, objects.c.name == name)
@@ -312,6 +323,27 @@ class World:
         self.database.transact(lambda connection, _lost: connection.execute(query))
 
 
-def pragma(database: TestedDatabase, name: str) -> object:
-    """Return a setting of SQLite."""
-    return database.read(lambda one: one.execute(text(f"PRAGMA {name}")).scalar())
+class Meanwhile:
+    """A hook that lets others act before, or after, a call of some verb.
+
+    :param times: before how many of them.
+    """
+
+    def __init__(
+        self, verb: str, act: Callable[[], object], *, is_over: bool = False, times: int = 1
+    ) -> None:
+        self._verb = verb
+        self._act = act
+        self._is_over = is_over
+        self._left = times
+        #: How often the verb was called, and how often others acted.
+        self.calls = self.acts = 0
+
+    def __call__(self, call: Call) -> None:
+        if call.verb != self._verb or call.is_over != self._is_over:
+            return
+        self.calls += 1
+        if self._left > 0:
+            self._left -= 1
+            self.acts += 1
+            self._act()
