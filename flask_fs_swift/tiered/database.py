@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.exc import (
     ArgumentError,
     DBAPIError,
@@ -37,6 +36,7 @@ from sqlalchemy.exc import (
     NoSuchModuleError,
     OperationalError,
 )
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.pool import NullPool, QueuePool
 
 from flask_fs_swift.concurrency import below_hub, forget_after_fork, new_lock, new_wakeup, off_hub

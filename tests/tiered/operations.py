@@ -6,8 +6,8 @@ of the operations in which each would have ended as it did, and left what is the
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from flask_fs_swift.content import Held
@@ -15,7 +15,7 @@ from flask_fs_swift.errors import FileNotFound, FSError
 from flask_fs_swift.objects import Marker, Properties
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from flask_fs_swift.objects import Part
 
@@ -108,11 +108,14 @@ OPERATIONS: Mapping[str, Operation] = {
 
 def outcome(operation: Operation, host: Host, before: Before) -> Outcome:
     """Run an operation; say how it ended."""
+    answer, raised = None, None
     try:
         answer = operation.run(host, before)
     except FSError as error:
-        assert not error.maybe_applied
-        return type(error).__name__
+        raised = error
+    if raised is not None:
+        assert not raised.maybe_applied
+        return type(raised).__name__
     if operation is OPERATIONS["read"]:
         return answer if isinstance(answer, bytes) else FileNotFound.__name__
     return "done"
@@ -167,45 +170,47 @@ def _events(place: int, name: str, ended: Outcome, *, hostile: bool) -> list[_Ev
     """Return what has happened, in order, where an operation has ended like this."""
     if ended == "LeaseLost" and hostile:
         return []
+    if name == "copy":
+        return [partial(_copy_from, place, ended), partial(_copy_to, place, ended)]
+    special = {"read": _read, "complete": _complete, "abort": _abort, "recover": _recover}
+    return [partial(special.get(name, partial(_write, name)), ended)]
+
+
+def _write(name: str, ended: Outcome, state: _State) -> Iterator[_State]:
     after = OPERATIONS[name].after
+    is_taken = name.endswith("create") and state.objects[NAME] is not None
+    if ended == ("FileExists" if is_taken else "done"):
+        assert after is None or isinstance(after, bytes)
+        yield state if is_taken else state.having(NAME, after)
 
-    def write(state: _State) -> Iterator[_State]:
-        is_taken = name.endswith("create") and state.objects[NAME] is not None
-        if ended == ("FileExists" if is_taken else "done"):
-            assert after is None or isinstance(after, bytes)
-            yield state if is_taken else state.having(NAME, after)
 
-    def read(state: _State) -> Iterator[_State]:
-        if state.objects[NAME] == (None if ended == "FileNotFound" else ended):
-            yield state
+def _read(ended: Outcome, state: _State) -> Iterator[_State]:
+    if state.objects[NAME] == (None if ended == "FileNotFound" else ended):
+        yield state
 
-    def copy_from(state: _State) -> Iterator[_State]:
-        if (state.objects[NAME] is None) == (ended == "FileNotFound"):
-            yield replace(state, read={**(state.read or {}), place: state.objects[NAME]})
 
-    def copy_to(state: _State) -> Iterator[_State]:
-        yield state.having(COPY, (state.read or {})[place]) if ended == "done" else state
+def _copy_from(place: int, ended: Outcome, state: _State) -> Iterator[_State]:
+    if (state.objects[NAME] is None) == (ended == "FileNotFound"):
+        yield replace(state, read={**(state.read or {}), place: state.objects[NAME]})
 
-    def complete(state: _State) -> Iterator[_State]:
-        if ended == ("UploadClosed" if state.upload == "aborted" else "done"):
-            done = replace(state, upload="completed").having(NAME, PARTS)
-            yield done if state.upload == "open" else state
 
-    def abort(state: _State) -> Iterator[_State]:
-        if ended == ("UploadClosed" if state.upload == "completed" else "done"):
-            yield state if state.upload == "completed" else replace(state, upload="aborted")
+def _copy_to(place: int, ended: Outcome, state: _State) -> Iterator[_State]:
+    yield state.having(COPY, (state.read or {})[place]) if ended == "done" else state
 
-    def recover(state: _State) -> Iterator[_State]:
-        if ended == "done":
-            yield state
-            if state.upload == "open":
-                yield replace(state, upload="aborted")
 
-    special: Mapping[str, list[_Event]] = {
-        "read": [read],
-        "copy": [copy_from, copy_to],
-        "complete": [complete],
-        "abort": [abort],
-        "recover": [recover],
-    }
-    return special.get(name, [write])
+def _complete(ended: Outcome, state: _State) -> Iterator[_State]:
+    if ended == ("UploadClosed" if state.upload == "aborted" else "done"):
+        done = replace(state, upload="completed").having(NAME, PARTS)
+        yield done if state.upload == "open" else state
+
+
+def _abort(ended: Outcome, state: _State) -> Iterator[_State]:
+    if ended == ("UploadClosed" if state.upload == "completed" else "done"):
+        yield state if state.upload == "completed" else replace(state, upload="aborted")
+
+
+def _recover(ended: Outcome, state: _State) -> Iterator[_State]:
+    if ended == "done":
+        yield state
+        if state.upload == "open":
+            yield replace(state, upload="aborted")

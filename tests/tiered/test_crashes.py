@@ -1,4 +1,4 @@
-"""The host dies before or after any call of a store: what it leaves is old or new, and is tidied."""
+"""The host dies before or after any call of a store: what it leaves is old or new, and tidied."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Dying:
 
 
 def dies(world: World, name: str, before: Before, calls: int) -> tuple[bool, bool]:
-    """Run an operation until the host dies; tell whether it was acknowledged, and whether it did."""
+    """Run an operation until the host dies; tell whether it was acknowledged, and whether so."""
     hook = Dying(calls)
     host = world.host(hook)
     acknowledged = False

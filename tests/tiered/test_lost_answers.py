@@ -153,7 +153,11 @@ def other_delete(world: World) -> None:
     world.host().backend.delete(NAME)
 
 
-OTHERS = {other_small: b"other", other_large: b"the large content of another", other_delete: None}
+OTHERS: dict[Callable[[World], object], bytes | None] = {
+    other_small: b"other",
+    other_large: b"the large content of another",
+    other_delete: None,
+}
 
 
 def run_meanwhile(
