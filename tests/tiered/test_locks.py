@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 
 from .conftest import POSTGRESQL, QUICK
 from .operations import COPY, NAME, OPERATIONS, explains, outcome, prepared
-from .steps import TestedDatabase, World
+from .steps import LEASE, TestedDatabase, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,11 +137,11 @@ def test_transactions_that_overlap_are_as_one_after_the_other(
     named: tuple[TestedDatabase, str], one: str, other: str, start: str
 ) -> None:
     database, name = named
-    hostile = {"lease": -1.0, "lifetime": -1.0} if "recover" in {one, other} else {}
+    lasting = -1.0 if "recover" in {one, other} else LEASE
     statements = 0
     has_stopped = True
     while has_stopped:
-        world = World(database, **hostile)
+        world = World(database, lease=lasting, lifetime=lasting)
         has_stopped = overlap(world, name, one, other, start, statements)
         world.forget()
         statements += 1
