@@ -15,7 +15,7 @@ from flask_fs_swift.errors import (
     UploadClosed,
 )
 
-from .operations import COPY, LARGE, NAME, OPERATIONS, SMALL, STARTS, prepared
+from .operations import COPY, LARGE, NAME, OPERATIONS, OTHER, SMALL, STARTS, prepared
 from .steps import THRESHOLD
 
 if TYPE_CHECKING:
@@ -329,6 +329,23 @@ def test_an_abort_whose_answer_swift_owes_may_have_been_done(world: World) -> No
     assert raised.maybe_applied
     with pytest.raises(UploadClosed):
         world.host().backend.multipart.complete(before.marker, before.parts)
+
+
+@pytest.mark.parametrize(
+    "name", ["small put", "large put", "delete", "complete", "abort", "metadata", "start upload"]
+)
+def test_what_the_database_raises_tells_of_the_object(world: World, name: str) -> None:
+    before = prepared(world, "large")
+
+    def lose(_commit: Callable[[], None]) -> None:
+        world.database.lose_answer()
+
+    world.database.committing = lose
+    raised = attempted(world, name, before)
+    assert isinstance(raised, DatabaseError)
+    assert raised.maybe_applied
+    assert raised.filename == (OTHER if name == "start upload" else NAME)
+    check(world, name, before, raised)
 
 
 def test_a_removed_small_object_is_not_found(world: World) -> None:
