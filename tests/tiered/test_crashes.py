@@ -10,6 +10,8 @@ from .operations import NAME, OPERATIONS, OTHER, OTHERS, STARTS, Before, prepare
 from .steps import Died
 
 if TYPE_CHECKING:
+    from conftest import MakeStorage
+
     from .conftest import MakeWorld
     from .steps import Call, World
 
@@ -81,6 +83,29 @@ def test_a_host_that_dies_leaves_the_old_or_the_new_and_nothing_else(
         world.expire_leases(uploads=True)
         world.recovered()
         assert world.open_changes() == []
+        calls += 1
+    assert calls > 1
+
+
+@pytest.mark.parametrize("name", ["large put", "copy over", "complete", "abort"])
+def test_a_host_that_dies_leaves_nothing_in_swift(
+    make_world: MakeWorld, make_storage: MakeStorage, name: str
+) -> None:
+    swift = make_storage(segment_size=16)._mount().backend
+    calls = 0
+    has_died = True
+    while has_died:
+        world = make_world(blobs=swift)
+        before = prepared(world, "large")
+        acknowledged, has_died = dies(world, name, before, calls)
+        check(world, name, before, acknowledged=acknowledged)
+        world.expire_leases(uploads=True)
+        host = world.recovered()
+        for left in list(host.backend.names("", "", "")):
+            host.backend.delete(left)
+        host.work_off()
+        assert world.stored() == []
+        assert world.blobs.multipart.collect(0.0, dry_run=True) == []
         calls += 1
     assert calls > 1
 
