@@ -87,7 +87,7 @@ def world(make_world: MakeWorld) -> World:
     return make_world()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql"] if POSTGRESQL else ["sqlite"])
 def make_any_world(request: pytest.FixtureRequest) -> Iterator[MakeWorld]:
     """Worlds in each database that there is."""
     yield from _worlds(request.getfixturevalue(request.param))
