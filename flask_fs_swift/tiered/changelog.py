@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sqlalchemy import and_, delete, insert, select, update
 
+from flask_fs_swift.errors import LeaseLost
+
 from .retired import retire
 from .revisions import is_at, standing_of
 from .tables import changes, is_alive, now, objects, retired
@@ -60,11 +62,14 @@ class ChangeLog:
         for an adoption, the revision is another object's or is waiting to be deleted.
 
         :param seconds: how long nobody else may take it over.
+        :raises LeaseLost: it was taken over before it was known that it had been entered.
         """
         key = {"container": self._container, "revision": change.revision}
         row = {"kind": change.kind, "name": change.name, "overwrite": change.overwrite}
 
-        def work(connection: Connection, _lost: bool) -> float | None:
+        def work(connection: Connection, lost: bool) -> float | None:
+            if lost and standing_of(connection, self._container, change.revision) == "abandoned":
+                raise LeaseLost(f"{change.name!r} was given up", filename=change.name)
             if not self._may_enter(connection, change):
                 return None
             connection.execute(delete(changes).where(self._is_change(change.revision)))

@@ -36,6 +36,7 @@ from sqlalchemy.exc import (
     NoSuchModuleError,
     OperationalError,
 )
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.pool import NullPool, QueuePool
 
 from flask_fs_swift.concurrency import below_hub, forget_after_fork, new_lock, new_wakeup, off_hub
@@ -150,6 +151,13 @@ class Database:
         while True:
             try:
                 return self._once(run, attempts.deadline.remaining())
+            except DatabaseError as error:  # No turn came, for this run.
+                error.maybe_applied = error.maybe_applied or run.lost
+                raise
+            except NoConnection as error:
+                raise DatabaseError(
+                    "no connection to the database came free", maybe_applied=run.lost
+                ) from error
             except DBAPIError as error:
                 if self._create and _lacks_table(error) and not has_created:
                     self.create_tables()
@@ -287,7 +295,7 @@ class _Turns:
             self._give_up(wakeup)
             raise
         if not came and self._give_up(wakeup):
-            raise DatabaseError(f"the database was busy for {timeout:g} s; nothing was changed")
+            raise DatabaseError(f"the database was busy for {timeout:g} s")
 
     def _give_up(self, wakeup: Wakeup) -> bool:
         """Wait no more; where the turn has come just now, pass it on."""

@@ -20,7 +20,10 @@ def infos(rows: Rows, prefix: str, delimiter: str, after: str) -> Iterator[Objec
 
     Of what is rolled up only the first page is read: the next begins after it.
     """
-    start, inclusive = after, False
+    if "\0" in prefix:
+        return
+    # No name has it, and not every database takes it: what comes after the rest is the same.
+    start, inclusive = after.partition("\0")[0], False
     while True:
         page = rows.page(prefix, start, inclusive=inclusive)
         skipped: str | None = None

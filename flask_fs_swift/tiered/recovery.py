@@ -147,7 +147,7 @@ class Recovery:
         while (task := self._next_task()) is not None:
             try:
                 task()
-            except FSError:
+            except Exception:  # Whatever it is, the others wait for this strand.
                 logger.warning("retired blobs are left to a recovery", exc_info=True)
 
     def _next_task(self) -> Callable[[], object] | None:

@@ -1,0 +1,1 @@
+"""The two tiers: what crashes, lost answers and races leave of them."""
