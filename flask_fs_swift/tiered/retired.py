@@ -11,8 +11,6 @@ from .revisions import is_at, is_ours
 from .tables import now, retired
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from sqlalchemy import Connection
 
     from .database import Database
@@ -61,14 +59,6 @@ class RetiredRevisions:
         )
         rows = self._database.read(lambda connection: connection.execute(query).all())
         return [Retired(*row) for row in rows]
-
-    def is_retired(self, revisions: Collection[str]) -> set[str]:
-        """Return those of some revisions that are retired."""
-        query = select(retired.c.revision).where(
-            retired.c.container == self._container, retired.c.revision.in_(revisions)
-        )
-        rows = self._database.read(lambda connection: connection.execute(query).scalars().all())
-        return set(rows)
 
     def claim(self, revision: str) -> bool:
         """Tell whether a retired revision is due, and nobody else deletes it now.
