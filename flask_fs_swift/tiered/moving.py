@@ -222,7 +222,8 @@ class MovingIn:
             if row is None:
                 yield Moved(name, "held")
             else:
-                yield Moved(name, "there" if row.revision == name else "exists")
+                is_other = row.revision != name and self._is_another(name)
+                yield Moved(name, "exists" if is_other else "there")
 
     def _inline(self, small: Iterable[Stored]) -> Iterator[Moved]:
         tasks = (partial(_settled, one.info.name, partial(self._into_row, one)) for one in small)
