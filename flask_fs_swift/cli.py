@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
 import click
 from flask import current_app
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from .storage import Mount
     from .tiered.backend import TieredBackend
     from .tiered.moving import Moved
-
-T = TypeVar("T")
 
 #: What is said of objects that were left, by their outcome.
 _LEFT = {
@@ -131,8 +129,8 @@ def check(storages: tuple[str, ...], content: bool) -> None:
     count = 0
     for name, backend in _chosen(storages):
         found = 0
-        with _told(name), _shown(name, backend.checking.run(content=content)) as findings:
-            for finding in findings:
+        with _told(name):
+            for finding in backend.checking.run(content=content):
                 click.echo(f"{name}: {finding.kind}: {finding.name!r}: {finding.detail}")
                 found += 1
         click.echo(f"{name}: {found} findings")
@@ -148,7 +146,11 @@ def _move(storage: str, moving: Iterator[Moved], done: str) -> None:
     """
     counts: Counter[str] = Counter()
     left = 0
-    with _shown(storage, moving) as outcomes:
+    # How many there are is not known before.
+    hidden = not sys.stderr.isatty()
+    with click.progressbar(
+        moving, label=storage, show_pos=True, file=sys.stderr, hidden=hidden
+    ) as outcomes:
         for moved in outcomes:
             counts[moved.outcome] += 1
             if moved.is_left:
@@ -158,20 +160,6 @@ def _move(storage: str, moving: Iterator[Moved], done: str) -> None:
     click.echo(f"{storage}: {counts['moved']} {done}, {counts['there']} were already, {left} left")
     if left:
         sys.exit(1)
-
-
-@contextmanager
-def _shown(label: str, results: Iterator[T]) -> Iterator[Iterator[T]]:
-    """Show on a terminal how many there were; their number is not known before."""
-    shown = click.progressbar(
-        results, label=label, length=None, show_pos=True, file=sys.stderr, hidden=not _is_terminal()
-    )
-    with shown as bar:
-        yield iter(bar)
-
-
-def _is_terminal() -> bool:
-    return sys.stderr.isatty()
 
 
 @contextmanager

@@ -34,13 +34,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 from flask_fs_swift.content import Held
-from flask_fs_swift.errors import (
-    ETagMismatchError,
-    FileExists,
-    FileNotFound,
-    FSError,
-    ObjectChanged,
-)
+from flask_fs_swift.errors import ETagMismatchError, FileExists, FSError, ObjectChanged
 from flask_fs_swift.hashing import md5_of
 from flask_fs_swift.names import is_name
 from flask_fs_swift.objects import ObjectInfo, new_id
@@ -304,7 +298,6 @@ class MovingOut:
                     yield moved
 
     def _move(self, name: str, overwrite: bool) -> Moved:
-        version = None
         for _ in range(TRIES):
             stored = self._rows.find(name, content=True)
             if stored is None:
@@ -313,13 +306,13 @@ class MovingOut:
                 return Moved(name, "there")
             try:
                 outcome = self._try(stored, overwrite)
-            except FileNotFound:
-                if stored.version == version:
+            except FSError:
+                now = self._rows.find(name)
+                if now is not None and now.version == stored.version:
                     raise
-                outcome = None  # What was to be copied was replaced, or is lost.
+                outcome = None  # It was replaced or deleted meanwhile, or has expired.
             if outcome is not None:
                 return Moved(name, outcome)
-            version = stored.version
         return Moved(name, "held")
 
     def _try(self, stored: Stored, overwrite: bool) -> Outcome | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
 import subprocess
@@ -174,15 +175,21 @@ def test_a_swift_that_fails_is_told_without_a_traceback(
     assert result.output.splitlines()[-1].startswith(f"Error: {sides.files.name}: ")
 
 
-def test_a_count_is_shown_on_a_terminal(sides: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_count_is_shown_on_a_terminal(sides: Sides) -> None:
+    """Names that come while it is shown are told as ever."""
     from flask_fs_swift import cli
 
-    monkeypatch.setattr(cli, "_is_terminal", lambda: True)
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
     sides.outside.put("a", b"small")
-    result = run(sides.app, "import")
-    assert result.exit_code == 0
-    assert result.stdout == f"{sides.files.name}: 1 taken over, 0 were already, 0 left\n"
-    assert result.stderr.startswith(sides.files.name)
+    terminal, moving_in = Terminal(), sides.backend.moving_in.run()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("sys.stderr", terminal)
+        cli._move("files", moving_in, "taken over")
+    assert "files" in terminal.getvalue()
+    assert "1" in terminal.getvalue()
 
 
 # Beside the commands of others.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -377,6 +378,20 @@ def test_nobody_adopts_what_is_being_written(sides: Sides) -> None:
     assert log.adopt(["a"], "other", 60, overwrite=True) == {"a"}
 
 
+def test_what_has_become_an_objects_is_never_a_write(sides: Sides) -> None:
+    """A database may let both happen at once: a write that fails would delete what is needed."""
+    log = sides.backend.moving_in._rows.log
+    sides.outside.put("a", b"a")
+    move_in(sides)
+    sides.sql("UPDATE fs_objects SET revision = 'b'")
+    assert log.adopt(["a"], "one", 60, overwrite=True) == {"a"}
+    sides.sql("UPDATE fs_objects SET revision = 'a'")
+    assert not log.turn_into("write", "a", "one")
+    assert sides.changes() == [("adoption", "a")]
+    assert log.abandon("a", owner="one")
+    assert sides.retired() == set()
+
+
 def test_a_file_that_was_moved_in_is_replaced_once_and_its_name_comes_back(sides: Sides) -> None:
     fill(sides.plain)
     move_in(sides)
@@ -519,7 +534,8 @@ def test_out_and_in_again_and_out(sides: Sides) -> None:
 def test_what_others_have_stored_is_replaced_only_with_permission(sides: Sides) -> None:
     for name in ("a", "b", "large"):
         sides.outside.put(name, b"theirs")
-    sides.outside.put("same", b"same", X_Object_Meta_Who="them", content_type="x/y")
+    theirs = {"content_type": "x/y", "content_language": "de", "x_delete_at": "4000000000"}
+    sides.outside.put("same", b"same", X_Object_Meta_Who="them", **theirs)
     sides.files.write("a", "ours")
     sides.files.write("large", LARGE)
     sides.files.write("same", "same", metadata={"who": "us"}, content_type="text/plain")
@@ -528,6 +544,8 @@ def test_what_others_have_stored_is_replaced_only_with_permission(sides: Sides) 
     assert sides.files.read("a") == b"ours"
     assert sides.plain.info("same").metadata == {"who": "us"}
     assert sides.plain.info("same").content_type == "text/plain"
+    assert sides.plain.info("same").expires is None
+    assert sides.outside.headers("same")["Content-Language"] == "de"
     assert sides.changes() == []
     assert sides.retired() == set()
     outcomes = move_out(sides, overwrite=True)
@@ -608,6 +626,22 @@ def test_a_blob_that_is_lost_is_told(sides: Sides) -> None:
     assert (found["a"].outcome, found["b"].outcome) == ("failed", "moved")
     assert isinstance(found["a"].error, FileNotFound)
     assert sides.outside.names() == ["b"]
+
+
+def test_a_file_that_expires_while_it_moves_out_is_gone(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sides.files.write("a", "small", expires_after=5000)
+    original = moving.MovingOut._put
+
+    def put(self: moving.MovingOut, stored: Any, overwrite: bool) -> None:
+        expires = datetime.fromtimestamp(time.time() - 5, timezone.utc)
+        sides.sql("UPDATE fs_objects SET expires = :at", at=expires.timestamp())
+        original(self, replace(stored, info=replace(stored.info, expires=expires)), overwrite)
+
+    monkeypatch.setattr(moving.MovingOut, "_put", put)
+    assert move_out(sides) == {"a": "gone"}
+    assert sides.outside.names() == []
 
 
 DEATHS_OUT = [
