@@ -78,7 +78,8 @@ class RetiredRevisions:
         """Note that the blob of a retired revision was deleted.
 
         It is deleted again after a day, because a slow PUT may have landed late; and then
-        remembered. A name that is not ours nobody is putting: it is forgotten, and may come back.
+        remembered. A name that is not ours is forgotten, and may come back: whoever puts an object
+        of that name has looked that it is not retired.
         """
         key = (self._container, revision)
         again = update(retired).where(is_at(retired, key), retired.c.deletions == 0)
