@@ -244,3 +244,18 @@ class Blobs(Pooled, Protocol):
 
         What is remembered of uploads that are over stays as long as it would have stayed.
         """
+
+    def newest(self, name: str) -> ObjectInfo | None:
+        """Describe an object as the newest of its copies is; None where there is none."""
+
+    def place(self, info: ObjectInfo, content: Content, *, overwrite: bool) -> None:
+        """Store all of the content or nothing, with all that is said of it but its date.
+
+        :raises FileExists: there is an object, and ``overwrite`` is False.
+        """
+
+    def restate(self, info: ObjectInfo) -> ObjectInfo:
+        """Have all but the content of an object be as described; return what it is.
+
+        :raises FileNotFound: there is none.
+        """

@@ -11,8 +11,10 @@ from __future__ import annotations
 import copy
 import hashlib
 import logging
+import math
 import os
 import time
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
@@ -88,6 +90,12 @@ _REPLACED_BY_POST = (
     "x-robots-tag",
 )
 
+
+# Those of them that no description of ours has.
+_NOT_DESCRIBED = ("x-object-manifest", "content-language", "expires", "x-robots-tag")
+# Seconds by which two may differ about when an object expires: each has rounded, and counted from
+# the moment when it was told.
+_AS_LATE = 2
 
 #: What headers that are copied with an object begin with.
 COPIED = ("content-type", *_REPLACED_BY_POST)
@@ -494,6 +502,44 @@ class Container:
         except SwiftError as error:
             self._explain(error, name)
 
+    def restate(self, info: ObjectInfo) -> ObjectInfo:
+        """Have an object's headers say what is described; return what it is.
+
+        Headers that no description has stay. Two requests, or one where all is so already. When
+        it expires is changed only by more than a second or two.
+
+        :raises FileNotFound: there is no such object.
+        """
+        headers = self._head(info.name, _NEWEST)
+        there = object_info(info.name, headers)
+        expires = there.expires if _is_as_late(there, info) else info.expires
+        wanted = replace(
+            info,
+            size=there.size,
+            etag=there.etag,
+            modified=there.modified,
+            expires=expires,
+            is_manifest=there.is_manifest,
+        )
+        if wanted == there:
+            return there
+        post = {
+            header: value
+            for header, value in headers.items()
+            if header == _NONCE_HEADER or header in _NOT_DESCRIBED
+        }
+        post.update(described(wanted))
+        if wanted.content_type == there.content_type:
+            del post["content-type"]
+        call = self._call("describe", info.name, changes=True)
+        try:
+            self._caller.run(
+                call, lambda connection: connection.post_object(self.name, info.name, post)
+            )
+        except SwiftError as error:
+            self._explain(error, info.name)
+        return wanted
+
     def page(
         self, marker: str, *, prefix: str = "", delimiter: str = "", end: str | None = None
     ) -> Page:
@@ -756,6 +802,26 @@ def _is_what_was_asked(
     if answered is None:  # As a whole, of no known size: some dynamic large objects.
         return wanted.begins_at_0 and "content-range" not in headers
     return wanted.of(answered.size) == answered
+
+
+def described(info: ObjectInfo) -> dict[str, str]:
+    """Return what says beside the bytes what an object is, to the moment when it expires."""
+    headers = encode_metadata(info.metadata)
+    headers["content-type"] = info.content_type
+    said = {
+        "x-delete-at": None if info.expires is None else str(math.ceil(info.expires.timestamp())),
+        "cache-control": info.cache_control,
+        "content-disposition": info.content_disposition,
+        "content-encoding": info.content_encoding,
+    }
+    headers.update({header: value for header, value in said.items() if value is not None})
+    return headers
+
+
+def _is_as_late(there: ObjectInfo, info: ObjectInfo) -> bool:
+    if there.expires is None or info.expires is None:
+        return there.expires is info.expires
+    return abs((there.expires - info.expires).total_seconds()) <= _AS_LATE
 
 
 def put_headers(properties: Properties, metadata: Mapping[str, str]) -> dict[str, str]:

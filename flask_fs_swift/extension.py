@@ -130,7 +130,10 @@ class FS:
             of the storages after it is registered.
         """
         if EXTENSION not in app.extensions:
+            from .cli import add_commands
+
             app.extensions[EXTENSION] = State(serve_in(app))
+            add_commands(app)
         state: State = app.extensions[EXTENSION]
         for storage in (*self._storages, *storages):
             settings = read_settings(app.config, storage.name, app.instance_path)

@@ -11,12 +11,12 @@ from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from .answers import listed_info, listed_names
+from .answers import listed_info, listed_names, object_info
 from .bulk import Bulk
 from .call import Caller
 from .capabilities import Inquiry
 from .conditions import NO_CONDITIONS
-from .container import Container
+from .container import Container, described
 from .content import Told
 from .errors import (
     ConfigError,
@@ -141,6 +141,24 @@ class SwiftBackend:
         """Remove an object that never comes back, and its segments. Up to three requests more."""
         self._container.delete(name)
         self.multipart.purge(name)
+
+    def newest(self, name: str) -> ObjectInfo | None:
+        """Describe an object as the newest of its copies is; None where there is none.
+
+        One request, that Swift asks of all who may have one.
+        """
+        headers = self._container.headers(name, newest=True)
+        return object_info(name, headers) if headers else None
+
+    def place(self, info: ObjectInfo, content: Content, *, overwrite: bool) -> None:
+        """Store an object with all that is said of it. One request, and as a put."""
+        self._container.store(info.name, content, described(info), overwrite=overwrite)
+        if overwrite:
+            self._sweep(info.name)
+
+    def restate(self, info: ObjectInfo) -> ObjectInfo:
+        """Have all but the content of an object be as described. One request, or two."""
+        return self._container.restate(info)
 
     def delete_many(self, names: Collection[str]) -> set[str]:
         """Remove objects; return those that are to be removed one by one.

@@ -15,6 +15,7 @@ PACKAGE = Path(flask_fs_swift.__file__).parent
 LAYERS = [
     "testing",
     "extension flask_fs2",
+    "cli",
     "storage",
     "fetching serving forms batch",
     "upload",
@@ -50,7 +51,8 @@ LAYERS = [
 
 #: Who may import what is not ours. Typing imports count, too.
 KEEPERS = {
-    "flask": {"storage", "extension", "flask_fs2"},
+    "flask": {"storage", "extension", "cli", "flask_fs2"},
+    "click": {"cli"},
     "werkzeug": {"conditions", "extension", "serving", "storage", "uploads", "flask_fs2"},
     "swiftclient": {
         "errors", "answers", "auth", "bulk", "call", "capabilities", "connection",

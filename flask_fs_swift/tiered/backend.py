@@ -37,7 +37,9 @@ from flask_fs_swift.streams import check_chunk_size, stream_of
 
 from .about import about, naming
 from .changelog import Change
+from .checking import Checking
 from .listing import infos
+from .moving import MovingIn, MovingOut
 from .revisions import revision_of
 from .rows import New, Write
 from .uploads import TieredUploads
@@ -86,6 +88,11 @@ class TieredBackend:
         #: What keeps Swift to what objects point at.
         self.recovery = recovery
         self._threshold = threshold
+        #: What takes over the objects of a Swift container, and what gives them back.
+        self.moving_in = MovingIn(rows, blobs, lease, recovery, threshold)
+        self.moving_out = MovingOut(rows, blobs, lease, recovery)
+        #: What compares the two tiers.
+        self.checking = Checking(rows, blobs)
         #: The uploads in parts.
         self.multipart = TieredUploads(rows, blobs.multipart, lease, recovery, lifetime)
 
@@ -156,7 +163,7 @@ class TieredBackend:
                     revision, content, properties, overwrite=False, progress=progress
                 )
             try:
-                return self._copied(given_up, revision, None)
+                return self._copied(given_up, None, revision, None)
             except FileNotFound as error:  # Whoever has taken it over has deleted it by now.
                 raise _lost(name) from error
 
@@ -300,6 +307,13 @@ class TieredBackend:
             raise ObjectChanged(f"{info.name!r} is another version now", filename=info.name)
         with about(info.name, stored.revision):
             return self._blobs.checksums(replace(info, name=stored.revision))
+
+    def create_tables(self) -> None:
+        """Create those of the tables that do not exist.
+
+        :raises DatabaseError: they could not be.
+        """
+        self._rows.create_tables()
 
     def close(self) -> None:
         """Give back what the backend holds."""

@@ -2,6 +2,10 @@
 
 Whoever takes over a change that was given up moves it from *changes* to *retired*, in one
 transaction. Its owner, if it was only slow, finds it gone when it commits.
+
+An *adoption* has no revision of its own making: its revision is the name of an object that is in
+Swift already. So two may adopt the same one. The later entry counts, and the owner says whose it
+is: each adoption has an owner of its own. If it fails, it is struck, and its blob stays.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from .revisions import is_at, standing_of
 from .tables import changes, is_alive, now, objects, retired
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy import ColumnElement, Connection
 
     from .database import Database
@@ -59,42 +65,91 @@ class ChangeLog:
         """Note that a revision is being written; return the time. It may be entered again.
 
         None where it must not be: an object has the name and may not be overwritten; or,
-        for an adoption, the revision is another object's or is waiting to be deleted.
+        for an adoption, the revision is another object's, is being written, or is waiting to be
+        deleted.
 
         :param seconds: how long nobody else may take it over.
         :raises LeaseLost: it was taken over before it was known that it had been entered.
         """
-        key = {"container": self._container, "revision": change.revision}
-        row = {"kind": change.kind, "name": change.name, "overwrite": change.overwrite}
 
         def work(connection: Connection, lost: bool) -> float | None:
             if lost and standing_of(connection, self._container, change.revision) == "abandoned":
                 raise LeaseLost(f"{change.name!r} was given up", filename=change.name)
-            if not self._may_enter(connection, change):
-                return None
-            connection.execute(delete(changes).where(self._is_change(change.revision)))
-            entered = connection.execute(
-                insert(changes)
-                .values(**key, **row, owner=owner, started=now(), lease=now() + seconds)
-                .returning(changes.c.started)
-            )
-            return float(entered.scalar_one())
+            return self._enter(connection, change, owner, seconds)
 
         return self._database.transact(work)
 
+    def adopt(
+        self, names: Iterable[str], owner: str, seconds: float, *, overwrite: bool
+    ) -> set[str]:
+        """Enter adoptions of objects for rows of their own names; return those that were.
+
+        One transaction for all.
+        """
+        entering = [Change(name, name, "adoption", overwrite=overwrite) for name in names]
+
+        def work(connection: Connection, _lost: bool) -> set[str]:
+            return {
+                change.name
+                for change in entering
+                if self._enter(connection, change, owner, seconds) is not None
+            }
+
+        return self._database.transact(work)
+
+    def turn_into(self, kind: ChangeKind, revision: str, owner: str) -> bool:
+        """Make a write of an adoption, or an adoption again: a write's blob is deleted if it fails.
+
+        False where it is no longer the owner's, or the revision has become an object's. After
+        this nobody else can enter or commit the revision of a write.
+        """
+        ours = (self._is_change(revision), changes.c.owner == owner)
+
+        def work(connection: Connection, _lost: bool) -> bool:
+            if self._is_held(connection, revision):
+                return False
+            return connection.execute(update(changes).where(*ours).values(kind=kind)).rowcount == 1
+
+        return self._database.transact(work)
+
+    def _enter(
+        self, connection: Connection, change: Change, owner: str, seconds: float
+    ) -> float | None:
+        if not self._may_enter(connection, change):
+            return None
+        key = {"container": self._container, "revision": change.revision}
+        row = {"kind": change.kind, "name": change.name, "overwrite": change.overwrite}
+        connection.execute(delete(changes).where(self._is_change(change.revision)))
+        entered = connection.execute(
+            insert(changes)
+            .values(**key, **row, owner=owner, started=now(), lease=now() + seconds)
+            .returning(changes.c.started)
+        )
+        return float(entered.scalar_one())
+
     def _may_enter(self, connection: Connection, change: Change) -> bool:
         if change.kind == "adoption":
-            key = (self._container, change.revision)
-            for table in (objects, retired):
-                held = select(table.c.revision).where(is_at(table, key))
-                if connection.execute(held).first() is not None:
-                    return False
+            written = select(changes.c.kind).where(
+                self._is_change(change.revision), changes.c.kind != "adoption"
+            )
+            if connection.execute(written).first() is not None:
+                return False
+            if self._is_held(connection, change.revision):
+                return False
         if change.overwrite:
             return True
         query = select(objects.c.version).where(
             objects.c.container == self._container, objects.c.name == change.name, is_alive()
         )
         return connection.execute(query).first() is None
+
+    def _is_held(self, connection: Connection, revision: str) -> bool:
+        """Tell whether a revision is an object's, or is waiting to be deleted."""
+        held = (
+            select(table.c.revision).where(is_at(table, (self._container, revision)))
+            for table in (objects, retired)
+        )
+        return any(connection.execute(query).first() is not None for query in held)
 
     def renew(self, revision: str, seconds: float) -> bool:
         """Say that a revision is still being written; tell whether it is."""
@@ -103,12 +158,15 @@ class ChangeLog:
             lambda connection, _lost: connection.execute(query).rowcount == 1
         )
 
-    def abandon(self, revision: str, *, expired: bool = False) -> bool:
+    def abandon(self, revision: str, *, expired: bool = False, owner: str | None = None) -> bool:
         """Give up a revision; tell whether it is, now or before: none will ever point at it.
 
         :param expired: only if its owner's lease has ended.
+        :param owner: only if it is this one's.
         """
         wanted = [self._is_change(revision)]
+        if owner is not None:
+            wanted.append(changes.c.owner == owner)
         if expired:
             wanted.append(changes.c.lease < now())
 

@@ -163,6 +163,11 @@ class Recovery:
 
     # By whoever calls.
 
+    def delete(self, revisions: Iterable[str]) -> None:
+        """Delete the blobs of retired revisions now. What cannot be deleted now is in the rows."""
+        for revision in revisions:
+            self._delete(Retired(revision))
+
     def run(self) -> Recovered:
         """Take over what was left, and delete what is due. It may be run at any time.
 

@@ -11,8 +11,6 @@ from .revisions import is_at, is_ours
 from .tables import now, retired
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from sqlalchemy import Connection
 
     from .database import Database
@@ -62,14 +60,6 @@ class RetiredRevisions:
         rows = self._database.read(lambda connection: connection.execute(query).all())
         return [Retired(*row) for row in rows]
 
-    def is_retired(self, revisions: Collection[str]) -> set[str]:
-        """Return those of some revisions that are retired."""
-        query = select(retired.c.revision).where(
-            retired.c.container == self._container, retired.c.revision.in_(revisions)
-        )
-        rows = self._database.read(lambda connection: connection.execute(query).scalars().all())
-        return set(rows)
-
     def claim(self, revision: str) -> bool:
         """Tell whether a retired revision is due, and nobody else deletes it now.
 
@@ -88,7 +78,8 @@ class RetiredRevisions:
         """Note that the blob of a retired revision was deleted.
 
         It is deleted again after a day, because a slow PUT may have landed late; and then
-        remembered. A name that is not ours nobody is putting: it is forgotten, and may come back.
+        remembered. A name that is not ours is forgotten, and may come back: whoever puts an object
+        of that name has looked that it is not retired.
         """
         key = (self._container, revision)
         again = update(retired).where(is_at(retired, key), retired.c.deletions == 0)

@@ -18,6 +18,8 @@ from sqlalchemy import and_, select
 from .tables import changes, objects, retired
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy import ColumnElement, Connection
 
 Reason: TypeAlias = Literal["replaced", "abandoned"]
@@ -55,6 +57,20 @@ def standing_of(connection: Connection, container: str, revision: str) -> Standi
         select(retired.c.reason).where(is_at(retired, key))
     ).scalar_one_or_none()
     return "unknown" if reason is None else reason
+
+
+def known_of(connection: Connection, container: str, revisions: Collection[str]) -> set[str]:
+    """Return those of some revisions of which anything is known."""
+    # In the order in which they go.
+    return {
+        revision
+        for table in (changes, objects, retired)
+        for revision in connection.execute(
+            select(table.c.revision).where(
+                table.c.container == container, table.c.revision.in_(revisions)
+            )
+        ).scalars()
+    }
 
 
 def is_at(table: Any, key: tuple[str, str]) -> ColumnElement[bool]:

@@ -15,18 +15,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from sqlalchemy import and_, delete, insert, select, update
+from sqlalchemy import and_, delete, func, insert, select, update
 
 from flask_fs_swift.errors import DatabaseError
 from flask_fs_swift.objects import ObjectInfo, new_id
 
 from .changelog import ChangeLog
 from .retired import RetiredRevisions, retire
-from .revisions import is_at, standing_of
+from .revisions import is_at, known_of, standing_of
 from .tables import changes, is_alive, now, objects
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Executable, Row, Select
 
@@ -67,6 +67,8 @@ class Write:
     only: str | None = None
     #: What the object's version is called after it.
     version: str = field(default_factory=new_id)
+    #: Whose the new revision has to be in the change log; None: it is nobody else's.
+    owner: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,10 @@ class Rows:
         self.log = ChangeLog(database, container)
         #: What is to be deleted.
         self.retired = RetiredRevisions(database, container)
+
+    def create_tables(self) -> None:
+        """Create those of the tables that do not exist."""
+        self._database.create_tables()
 
     def compare_and_write(self, *writes: Write) -> list[Written]:
         """Do all of these in one transaction, or nothing; say what became of each.
@@ -152,14 +158,54 @@ class Rows:
         wanted = (objects.c.container == self._container, revision.is_not(None), revision > after)
         return self._stored(select(*_DESCRIBED).where(*wanted).order_by(revision).limit(PAGE))
 
-    def expired(self) -> list[Stored]:
-        """Return objects that have expired and are still there, up to ``PAGE``."""
-        wanted = (objects.c.container == self._container, objects.c.expires <= now())
-        return self._stored(select(*_DESCRIBED).where(*wanted).limit(PAGE))
+    def named(self, names: Collection[str]) -> dict[str, Stored]:
+        """Return what there is of these names, by name; what has expired, too."""
+        wanted = (self._is_of_container(), objects.c.name.in_(names))
+        return {one.info.name: one for one in self._stored(select(*_DESCRIBED).where(*wanted))}
+
+    def known(self, revisions: Collection[str]) -> set[str]:
+        """Return those of some revisions of which anything is known."""
+        return self._database.read(
+            lambda connection: known_of(connection, self._container, revisions)
+        )
+
+    def small(self, after: str) -> list[tuple[str, int]]:
+        """Return the names of the next small objects in byte order, up to ``PAGE``.
+
+        With each, how many bytes it really has.
+        """
+        query = (
+            select(objects.c.name, func.length(objects.c.content))
+            .where(self._is_of_container(), objects.c.revision.is_(None), objects.c.name > after)
+            .order_by(objects.c.name)
+            .limit(PAGE)
+        )
+        rows = self._database.read(lambda connection: connection.execute(query).all())
+        return [(name, size) for name, size in rows]
+
+    def contents(self, names: Collection[str]) -> list[Stored]:
+        """Return those of some objects that are small, with their content."""
+        wanted = (self._is_of_container(), objects.c.name.in_(names), objects.c.revision.is_(None))
+        return self._stored(select(*_DESCRIBED, objects.c.content).where(*wanted))
+
+    def expired(self, seconds: float = 0.0, after: str | None = None) -> list[Stored]:
+        """Return objects that have expired and are still there, up to ``PAGE``.
+
+        :param seconds: for how long they have.
+        """
+        wanted = [self._is_of_container(), objects.c.expires <= now() - seconds]
+        query = select(*_DESCRIBED).limit(PAGE)
+        if after is not None:
+            wanted.append(objects.c.name > after)
+            query = query.order_by(objects.c.name)
+        return self._stored(query.where(*wanted))
 
     def _stored(self, query: Select[Any]) -> list[Stored]:
         rows = self._database.read(lambda connection: connection.execute(query).all())
         return [_stored(row) for row in rows]
+
+    def _is_of_container(self) -> ColumnElement[bool]:
+        return objects.c.container == self._container
 
     def _is_object(self, name: str) -> ColumnElement[bool]:
         return and_(objects.c.container == self._container, objects.c.name == name)
@@ -189,7 +235,7 @@ class _Writing:
         new = write.new if isinstance(write.new, New) else None
         kind = None
         if new is not None and new.revision is not None:
-            kind = self._kind_of(new.revision)
+            kind = self._kind_of(new.revision, write.owner)
             if kind is None:
                 return self._settled(new.revision)
         row = self._locked(write.name)
@@ -209,12 +255,18 @@ class _Writing:
         gone = [row.revision] if row is not None and row.revision is not None and not keeps else []
         return Written("done", modified, expires, self._retire(gone, "replaced"))
 
-    def _kind_of(self, revision: str) -> ChangeKind | None:
-        """Say what a revision is written for; None: it is not. Nobody can take it over now."""
+    def _kind_of(self, revision: str, owner: str | None) -> ChangeKind | None:
+        """Say what a revision is written for; None: it is not. Nobody can take it over now.
+
+        :param owner: whose it has to be; None: it is nobody else's.
+        """
         at = is_at(changes, (self._container, revision))
-        kind: ChangeKind | None = self._connection.execute(
-            select(changes.c.kind).where(at).with_for_update()
-        ).scalar_one_or_none()
+        row = self._connection.execute(
+            select(changes.c.kind, changes.c.owner).where(at).with_for_update()
+        ).first()
+        if row is None or owner not in {None, row.owner}:
+            return None
+        kind: ChangeKind = row.kind
         return kind
 
     def _strike(self, revision: str) -> None:

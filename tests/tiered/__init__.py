@@ -1,1 +1,1 @@
-"""The two tiers: what crashes, lost answers and races leave of them."""
+"""What holds of two tiers: what crashes, lost answers, races and moves leave of them."""
