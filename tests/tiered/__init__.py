@@ -1,0 +1,1 @@
+"""What holds of two tiers, beyond what every backend promises."""
