@@ -1,4 +1,4 @@
-"""Let the errors of blobs tell of the object: it is what their caller knows."""
+"""Let errors tell of the object: it is what their caller knows."""
 
 from __future__ import annotations
 
@@ -22,4 +22,14 @@ def about(name: str, revision: str, *, maybe_applied: bool = False) -> Iterator[
     except FSError as error:
         error.filename, error.maybe_applied = name, maybe_applied
         error.args = (str(error).replace(repr(revision), repr(name)),)
+        raise
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Say of what the database raises which object it is about."""
+    try:
+        yield
+    except FSError as error:
+        error.filename = error.filename or name
         raise

@@ -20,7 +20,6 @@ step copies the blob inside Swift.
 from __future__ import annotations
 
 import copy
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
@@ -28,7 +27,7 @@ from typing import TYPE_CHECKING
 
 from flask_fs_swift.conditions import NO_CONDITIONS
 from flask_fs_swift.content import Told, whole
-from flask_fs_swift.errors import FileExists, FileNotFound, FSError, LeaseLost, ObjectChanged
+from flask_fs_swift.errors import FileExists, FileNotFound, LeaseLost, ObjectChanged
 from flask_fs_swift.intake import Parts
 from flask_fs_swift.metadata import checked_metadata
 from flask_fs_swift.names import check_name, check_prefix, is_name
@@ -36,7 +35,7 @@ from flask_fs_swift.objects import ObjectInfo, new_id
 from flask_fs_swift.ranges import WHOLE
 from flask_fs_swift.streams import check_chunk_size, stream_of
 
-from .about import about
+from .about import about, naming
 from .changelog import Change
 from .listing import infos
 from .revisions import revision_of
@@ -185,7 +184,10 @@ class TieredBackend:
             version = new_id()
             revision = revision_of(name, version)
             change = Change(revision, name, "write", overwrite=overwrite)
-            entered = self._rows.log.enter(change, self._lease.owner, self._lease.seconds)  # (1)
+            with naming(name):
+                entered = self._rows.log.enter(
+                    change, self._lease.owner, self._lease.seconds
+                )  # (1)
             if entered is None:
                 raise _exists(name)
             try:
@@ -217,7 +219,7 @@ class TieredBackend:
 
         :raises LeaseLost: its revision was given up.
         """
-        with _naming(write.name):
+        with naming(write.name):
             [written] = self._rows.compare_and_write(write)
         self.recovery.clean(written.retired)
         if written.result == "exists":
@@ -230,7 +232,7 @@ class TieredBackend:
         """Remove exactly this object. One transaction."""
         check_name(name)
         self.recovery.tend()
-        with _naming(name):
+        with naming(name):
             [written] = self._rows.compare_and_write(Write(name, None))
         self.recovery.clean(written.retired)
 
@@ -271,7 +273,7 @@ class TieredBackend:
         """Set some of an object's user metadata, and keep the rest. One transaction."""
         checked = checked_metadata(metadata)
         check_name(name)
-        with _naming(name):
+        with naming(name):
             [written] = self._rows.compare_and_write(Write(name, checked))
         if written.result == "absent":
             raise _absent(name)
@@ -303,7 +305,7 @@ class TieredBackend:
     def _found(self, name: str, *, content: bool = False) -> Stored:
         check_name(name)
         self.recovery.tend()
-        with _naming(name):
+        with naming(name):
             stored = self._rows.find(name, content=content)
         if stored is None:
             raise _absent(name)
@@ -322,16 +324,6 @@ def _described(name: str, properties: Properties) -> ObjectInfo:
         cache_control=properties.cache_control,
         content_disposition=properties.content_disposition,
     )
-
-
-@contextmanager
-def _naming(name: str) -> Iterator[None]:
-    """Say of what the database raises which object it is about."""
-    try:
-        yield
-    except FSError as error:
-        error.filename = error.filename or name
-        raise
 
 
 def _absent(name: str) -> FileNotFound:

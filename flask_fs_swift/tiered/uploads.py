@@ -25,7 +25,7 @@ from flask_fs_swift.names import check_name
 from flask_fs_swift.objects import Marker, new_id
 from flask_fs_swift.segments import is_id
 
-from .about import about
+from .about import about, naming
 from .changelog import Change
 from .revisions import revision_of, version_in
 from .rows import New, Write
@@ -77,7 +77,9 @@ class TieredUploads:
         version = upload or new_id()
         revision = revision_of(name, version)
         change = Change(revision, name, "upload", overwrite=overwrite)
-        if self._rows.log.enter(change, self._lease.owner, self._lifetime) is None:  # (1)
+        with naming(name):
+            entered = self._rows.log.enter(change, self._lease.owner, self._lifetime)  # (1)
+        if entered is None:
             raise FileExists(f"{name!r} exists", filename=name)
         try:
             with about(name, revision):
@@ -92,9 +94,10 @@ class TieredUploads:
         if not is_id(upload):  # It comes from a stranger.
             raise _closed(name)
         revision = revision_of(name, upload)
-        change = self._rows.log.change(revision)
-        if change is None and self._rows.log.standing(revision) not in {"current", "replaced"}:
-            raise _closed(name)
+        with naming(name):
+            change = self._rows.log.change(revision)
+            if change is None and self._rows.log.standing(revision) not in {"current", "replaced"}:
+                raise _closed(name)
         with about(name, revision):
             marker = self._blobs.resume(revision, upload)
         overwrite = change.overwrite if change is not None else True
@@ -134,7 +137,8 @@ class TieredUploads:
             info = replace(self._blobs.complete(inner, parts), name=name)  # (3)
         new = New(info, revision=inner.name)
         write = Write(name, new, overwrite=marker.overwrite, version=marker.id)
-        [written] = self._rows.compare_and_write(write)  # (4), the commit point
+        with naming(name):
+            [written] = self._rows.compare_and_write(write)  # (4), the commit point
         self._recovery.clean(written.retired)
         if written.result == "exists":
             raise FileExists(f"{name!r} exists", filename=name)
@@ -145,8 +149,9 @@ class TieredUploads:
     def abort(self, marker: Marker, parts: Collection[Part]) -> None:
         """End an upload and remove its parts. One transaction decides, Swift's abort follows."""
         inner = _inner(marker)
-        if not self._rows.log.abandon(inner.name):
-            raise _closed(marker.name)
+        with naming(marker.name):
+            if not self._rows.log.abandon(inner.name):
+                raise _closed(marker.name)
         try:
             with about(marker.name, inner.name):
                 self._blobs.abort(inner, parts)
