@@ -15,7 +15,12 @@ State, guarded by ``_lock``:
 
 ``_idle``    connections to SQLite that nobody uses; the one used last is lent first. Other
              databases' are in the pool of SQLAlchemy.
+``_used``    how many connections to SQLite somebody uses.
 ``_engine``  made when it is first needed.
+
+Guarded by ``_gate``: that ``_used`` grows. It is held while the process forks, when no connection
+to SQLite may be open: a child would take the locks of the parent's for its own, and has none.
+What it writes would be lost with the log that the last to leave deletes.
 """
 
 from __future__ import annotations
@@ -38,7 +43,16 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.pool import NullPool, QueuePool
 
-from flask_fs_swift.concurrency import below_hub, forget_after_fork, new_lock, new_wakeup, off_hub
+from flask_fs_swift.concurrency import (
+    Deadline,
+    below_hub,
+    forget_after_fork,
+    hold_for_fork,
+    native_pause,
+    new_lock,
+    new_wakeup,
+    off_hub,
+)
 from flask_fs_swift.errors import ConfigError, DatabaseError
 from flask_fs_swift.retry import Attempts
 
@@ -89,9 +103,12 @@ class Database:
         # What a fork has inherited: its sockets and locks are the parent's, so it is never closed.
         self._of_parents: list[object] = []
         self._lock = new_lock()
+        self._gate = new_lock()
         self._engine: Engine | None = None
         self._idle: list[Connection] = []
+        self._used = 0
         forget_after_fork(self)
+        hold_for_fork(self)
 
     def __repr__(self) -> str:
         return f"<Database {self._url!r}>"  # It hides the password.
@@ -133,9 +150,26 @@ class Database:
         if engine is not None:
             engine.dispose()
 
+    def before_fork(self) -> None:
+        """Close every connection to SQLite, once it is idle; then none is opened for a while."""
+        self._gate.acquire()
+        patience = Deadline(BUSY)
+        while self._used and patience.remaining():
+            native_pause(0.001)
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def after_fork_in_parent(self) -> None:
+        """Let connections be opened again."""
+        self._gate.release()
+
     def after_fork(self) -> None:
         """Forget what is the parent's."""
         self._lock = new_lock()
+        self._gate = new_lock()
+        self._used = 0
         self._turns = _Turns()
         self._of_parents += [self._engine, self._idle]
         if self._engine is not None and not self._is_sqlite:
@@ -165,22 +199,27 @@ class Database:
             return off_hub(self._in_sqlite, run) if below_hub() else self._in_sqlite(run)
 
     def _in_sqlite(self, run: _Run[T]) -> T:
-        with self._lock:
+        with self._gate, self._lock:
+            self._used += 1
             connection = self._idle.pop() if self._idle else None
-        if connection is None:
-            connection = self._engine_now().connect()
         try:
-            answer = run(connection)
-        except BaseException:
-            connection.close()
-            raise
-        with self._lock:
-            keep = connection.engine is self._engine
-            if keep:
-                self._idle.append(connection)
-        if not keep:
-            connection.close()
-        return answer
+            if connection is None:
+                connection = self._engine_now().connect()
+            try:
+                answer = run(connection)
+            except BaseException:
+                connection.close()
+                raise
+            with self._lock:
+                keep = connection.engine is self._engine
+                if keep:
+                    self._idle.append(connection)
+            if not keep:
+                connection.close()
+            return answer
+        finally:
+            with self._lock:
+                self._used -= 1
 
     def _engine_now(self) -> Engine:
         with self._lock:
