@@ -41,6 +41,7 @@ from sqlalchemy.exc import (
     NoSuchModuleError,
     OperationalError,
 )
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool, QueuePool
 
 from flask_fs_swift.concurrency import (
@@ -78,8 +79,9 @@ BUSY = 10.0
 CONFLICTS = 50
 
 _SETTING = "FS_TIERED_DATABASE"
-#: SQLSTATEs: serialization failure, deadlock. Nothing was done.
-_CONFLICT = frozenset({"40001", "40P01"})
+#: SQLSTATEs: serialization failure, deadlock, a table that another has just created. Nothing was
+#: done.
+_CONFLICT = frozenset({"40001", "40P01", "42P07"})
 #: SQLSTATE of a table that does not exist.
 _NO_TABLE = frozenset({"42P01"})
 #: What asking SQLite again does not change.
@@ -111,7 +113,8 @@ class Database:
         hold_for_fork(self)
 
     def __repr__(self) -> str:
-        return f"<Database {self._url!r}>"  # It hides the password.
+        # Without the password, which may also be among the parameters.
+        return f"<Database {self._url.set(query={})!r}>"
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Return what is read with a connection.
@@ -184,6 +187,10 @@ class Database:
         while True:
             try:
                 return self._once(run, attempts.deadline.remaining())
+            except (_NoTurn, PoolTimeout) as error:
+                raise DatabaseError(
+                    f"the database was busy: {error}", maybe_applied=run.lost
+                ) from error
             except DBAPIError as error:
                 if self._create and _lacks_table(error) and not has_created:
                     self.create_tables()
@@ -238,7 +245,10 @@ class Database:
                 hide_parameters=True,
             )
         path = Path(self._url.database or "")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseError(f"{path} cannot be created: {error}") from error
         engine = create_engine(
             self._url,
             poolclass=NullPool,
@@ -278,7 +288,7 @@ class _Run(Generic[T]):
             try:
                 transaction.commit()
             except DBAPIError as error:
-                self.lost = self.lost or not _is_conflict(error)
+                self.lost = self.lost or not (_is_conflict(error) or _code(error) in _LASTING)
                 raise
         return answer
 
@@ -286,6 +296,10 @@ class _Run(Generic[T]):
         """Tell whether it met another transaction, so that it has done nothing."""
         self._conflicts += 1
         return _is_conflict(error) and self._conflicts <= CONFLICTS
+
+
+class _NoTurn(Exception):
+    """A writer waited, and others wrote."""
 
 
 class _Turns:
@@ -304,7 +318,7 @@ class _Turns:
     def one(self, timeout: float) -> Iterator[None]:
         """Wait for a turn, at most ``timeout`` seconds; it lasts as long as the block.
 
-        :raises DatabaseError: none came.
+        :raises _NoTurn: none came.
         """
         wakeup = new_wakeup()
         with self._lock:
@@ -326,7 +340,7 @@ class _Turns:
             self._give_up(wakeup)
             raise
         if not came and self._give_up(wakeup):
-            raise DatabaseError(f"the database was busy for {timeout:g} s; nothing was changed")
+            raise _NoTurn(f"others wrote for {timeout:.1f} s")
 
     def _give_up(self, wakeup: Wakeup) -> bool:
         """Wait no more; where the turn has come just now, pass it on."""
@@ -372,15 +386,22 @@ def _checked(url: str) -> URL:
     """
     try:
         parsed = make_url(url)
-        parsed.get_dialect().import_dbapi()
+        dialect = parsed.get_dialect()
+        dialect.import_dbapi()
     except ImportError as error:
         raise ConfigError(f"{_SETTING} needs a driver: {error}", key=_SETTING) from error
-    except (ArgumentError, NoSuchModuleError) as error:
+    except (ArgumentError, NoSuchModuleError, ValueError):
         # Without the value, and without what says it: it may have a password in it.
-        raise ConfigError(f"{_SETTING} is no URL that SQLAlchemy knows", key=_SETTING) from error
-    if parsed.get_backend_name() == "sqlite" and parsed.database in {None, "", ":memory:"}:
+        raise ConfigError(f"{_SETTING} is no URL that SQLAlchemy knows", key=_SETTING) from None
+    if dialect.is_async:
+        raise ConfigError(f"{_SETTING} needs another driver: this is one of asyncio", key=_SETTING)
+    if parsed.get_backend_name() == "sqlite" and _is_no_path(parsed.database or ""):
         raise ConfigError(f"{_SETTING} must name a file: processes share it", key=_SETTING)
     return parsed
+
+
+def _is_no_path(database: str) -> bool:
+    return database in {"", ":memory:"} or database.startswith("file:")
 
 
 def _failed(error: DBAPIError, *, maybe_applied: bool) -> FSError:
