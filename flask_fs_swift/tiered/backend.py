@@ -259,14 +259,16 @@ class TieredBackend:
                 self._put_small(info, stored.content or b"", overwrite, None)
                 return
             try:
-                self._put_large(info, partial(self._copied, stored.revision), overwrite, None)
+                self._put_large(info, partial(self._copied, stored), overwrite, None)
             except FileNotFound:
                 continue  # It was replaced meanwhile.
             return
         raise _absent(source)
 
-    def _copied(self, source: str, revision: str, _given_up: str | None) -> ObjectInfo:
-        self._blobs.copy(source, revision, overwrite=True)
+    def _copied(self, source: Stored, revision: str, _given_up: str | None) -> ObjectInfo:
+        held = source.revision or ""
+        with about(source.info.name, held):
+            self._blobs.copy(held, revision, overwrite=True)
         return self._blobs.head(revision)
 
     def update_metadata(self, name: str, metadata: Mapping[str, str | None]) -> None:
