@@ -85,6 +85,11 @@ def ends_program(error: BaseException) -> bool:
     return isinstance(error, (*kinds, greenlet.GreenletExit) if greenlet is not None else kinds)
 
 
+def program_ends() -> bool:
+    """Tell whether the main thread has ended, and Python waits for the others."""
+    return not threading.main_thread().is_alive()
+
+
 def breathe() -> None:
     """Below a hub, let the other greenlets run; where there is none, do nothing."""
     hub = _running_hub()
