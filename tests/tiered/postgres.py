@@ -1,7 +1,6 @@
 """A PostgreSQL of one's own: to be killed, or for a whole run of the tests.
 
-``python tests/tiered/postgres.py COMMAND…`` runs a command beside one, which it finds in
-``TIERED_TEST_DATABASE``, and ends that one afterwards.
+``python tests/tiered/postgres.py`` prints the URL of one, and ends it when it is ended itself.
 """
 
 from __future__ import annotations
@@ -12,10 +11,10 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event
 from typing import Any
 
 #: Where Debian has them.
@@ -122,18 +121,19 @@ def _free_port() -> int:
         return port
 
 
-def main() -> int:
-    """Run a command beside a server."""
+def main() -> None:
+    """Run a server until somebody ends us."""
     with TemporaryDirectory(prefix="postgres") as folder:
         Path(folder).chmod(0o755)
         server = Postgres(Path(folder) / "data")
+        ended = Event()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: ended.set())
         server.start()
-        try:
-            environment = os.environ | {"TIERED_TEST_DATABASE": server.url}
-            return subprocess.run(sys.argv[1:], env=environment, check=False).returncode
-        finally:
-            server.stop()
+        print(server.url, flush=True)
+        ended.wait()
+        server.stop()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
