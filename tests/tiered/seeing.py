@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import text
 
@@ -36,7 +36,7 @@ def blobs(files: Storage) -> set[str]:
     return set(backend_of(files)._blobs.names("", "", ""))
 
 
-def column(files: Storage, query: str) -> list[str]:
+def column(files: Storage, query: str) -> list[Any]:
     """Return what a query finds, whose ``:container`` is the storage's.
 
     In one column, in no order.
