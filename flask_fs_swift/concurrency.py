@@ -68,6 +68,11 @@ def pause(seconds: float) -> None:
         new_wakeup().wait(seconds)
 
 
+def native_pause(seconds: float) -> None:
+    """Sleep, and let only other threads run meanwhile: no greenlet of this one."""
+    _ThreadWakeup().wait(seconds)
+
+
 def below_hub() -> bool:
     """Tell whether the caller shares its thread with greenlets, and can let them run."""
     return _running_hub() is not None
@@ -78,6 +83,11 @@ def ends_program(error: BaseException) -> bool:
     greenlet = sys.modules.get("greenlet")
     kinds = (KeyboardInterrupt, SystemExit)
     return isinstance(error, (*kinds, greenlet.GreenletExit) if greenlet is not None else kinds)
+
+
+def program_ends() -> bool:
+    """Tell whether the main thread has ended, and Python waits for the others."""
+    return not threading.main_thread().is_alive()
 
 
 def breathe() -> None:
@@ -432,13 +442,53 @@ def forget_after_fork(owner: Any) -> None:
     _forgetting.add(owner)
 
 
+# Who has something that no child may inherit. Added to by any thread.
+_holding: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+def hold_for_fork(owner: Any) -> None:
+    """Have ``owner.before_fork()`` called before every fork, in the thread that forks.
+
+    And ``owner.after_fork_in_parent()`` after it, in the parent.
+    """
+    _holding.add(owner)
+
+
+class _Forking:
+    """Forks of one process, one after the other.
+
+    ``_lock`` is held from before a fork until after it, and guards ``_held``: who was told.
+    """
+
+    def __init__(self) -> None:
+        self._lock = _native_lock()
+        self._held: list[Any] = []
+
+    def begin(self) -> None:
+        self._lock.acquire()
+        self._held = list(_holding)
+        for owner in self._held:
+            owner.before_fork()
+
+    def end_in_parent(self) -> None:
+        held, self._held = self._held, []
+        for owner in held:
+            owner.after_fork_in_parent()
+        self._lock.release()
+
+    def end_in_child(self) -> None:
+        self._held = []
+        self._lock = _native_lock()
+        for owner in list(_forgetting):
+            owner.after_fork()
+
+
 _helpers = _Helpers()
-
-
-def _after_fork_in_child() -> None:
-    for owner in list(_forgetting):
-        owner.after_fork()
-
+_forking = _Forking()
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+    os.register_at_fork(
+        before=_forking.begin,
+        after_in_parent=_forking.end_in_parent,
+        after_in_child=_forking.end_in_child,
+    )

@@ -11,6 +11,8 @@ from flask import Flask
 from large import SEGMENT, beside
 
 from flask_fs_swift import ALL, FS, Storage
+from flask_fs_swift.config import RetrySettings
+from flask_fs_swift.tiered.database import Database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +26,10 @@ pytest_plugins = ["flask_fs_swift.testing"]
 
 #: What speaks HTTP to Swift in this run of the tests: ``native`` or ``requests``.
 TRANSPORT = os.environ.get("TEST_TRANSPORT", "native")
+
+#: The URL of a PostgreSQL for the two tiers, which are also tested without one; None: they are not
+#: tested with one.
+POSTGRESQL = os.environ.get("TIERED_TEST_DATABASE")
 
 #: Retries follow each other at once, so that a test of five takes no seconds.
 QUICK = {"FS_SWIFT_BACKOFF": 0.01, "FS_SWIFT_TRANSPORT": TRANSPORT}
@@ -103,10 +109,30 @@ def tiered_files(make_tiered: MakeStorage) -> Storage:
     return make_tiered(tiered_threshold=1000, tiered_recovery_interval=0)
 
 
-@pytest.fixture(params=["memory", "swift", "tiered"])
+@pytest.fixture(scope="session")
+def postgresql() -> str:
+    """The URL of the PostgreSQL of the run, which has the tables."""
+    if POSTGRESQL is None:
+        pytest.skip("TIERED_TEST_DATABASE names no PostgreSQL")
+    # By each process of the run, and all of them at once.
+    database = Database(POSTGRESQL, RetrySettings(), width=1, create=False)
+    database.create_tables()
+    database.close()
+    return POSTGRESQL
+
+
+@pytest.fixture
+def tiered_postgresql_files(make_tiered: MakeStorage, postgresql: str) -> Storage:
+    """A storage in two tiers, the first of which is PostgreSQL."""
+    return make_tiered(
+        tiered_database=postgresql, tiered_threshold=1000, tiered_recovery_interval=0
+    )
+
+
+@pytest.fixture(params=["memory", "swift", "tiered", *["tiered-postgresql"] * bool(POSTGRESQL)])
 def files(request: pytest.FixtureRequest) -> Any:
     """A storage on each backend in turn."""
-    return request.getfixturevalue(f"{request.param}_files")
+    return request.getfixturevalue(f"{request.param.replace('-', '_')}_files")
 
 
 @pytest.fixture

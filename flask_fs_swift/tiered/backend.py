@@ -163,7 +163,7 @@ class TieredBackend:
                     revision, content, properties, overwrite=False, progress=progress
                 )
             try:
-                return self._copied(given_up, None, revision, None)
+                return self._copied((name, given_up), None, revision, None)
             except FileNotFound as error:  # Whoever has taken it over has deleted it by now.
                 raise _lost(name) from error
 
@@ -266,7 +266,7 @@ class TieredBackend:
                 if progress is not None:
                     progress(len(data), len(data))
                 return
-            put = partial(self._copied, stored.revision, progress)
+            put = partial(self._copied, (source, stored.revision), progress)
             try:
                 self._put_large(info, put, overwrite, None)
             except FileNotFound:
@@ -275,9 +275,14 @@ class TieredBackend:
         raise _absent(source)
 
     def _copied(
-        self, source: str, progress: Progress | None, revision: str, _given_up: str | None
+        self, held: tuple[str, str], progress: Progress | None, revision: str, _given_up: str | None
     ) -> ObjectInfo:
-        self._blobs.copy(source, revision, overwrite=True, progress=progress)
+        """Copy a blob.
+
+        :param held: the object that it is of, and where it is.
+        """
+        with about(*held):
+            self._blobs.copy(held[1], revision, overwrite=True, progress=progress)
         return self._blobs.head(revision)
 
     def update_metadata(self, name: str, metadata: Mapping[str, str | None]) -> None:

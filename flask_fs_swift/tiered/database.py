@@ -15,7 +15,12 @@ State, guarded by ``_lock``:
 
 ``_idle``    connections to SQLite that nobody uses; the one used last is lent first. Other
              databases' are in the pool of SQLAlchemy.
+``_used``    how many connections to SQLite somebody uses.
 ``_engine``  made when it is first needed.
+
+Guarded by ``_gate``: that ``_used`` grows. It is held while the process forks, when no connection
+to SQLite may be open: a child would take the locks of the parent's for its own, and has none.
+What it writes would be lost with the log that the last to leave deletes.
 """
 
 from __future__ import annotations
@@ -36,10 +41,19 @@ from sqlalchemy.exc import (
     NoSuchModuleError,
     OperationalError,
 )
-from sqlalchemy.exc import TimeoutError as NoConnection
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool, QueuePool
 
-from flask_fs_swift.concurrency import below_hub, forget_after_fork, new_lock, new_wakeup, off_hub
+from flask_fs_swift.concurrency import (
+    Deadline,
+    below_hub,
+    forget_after_fork,
+    hold_for_fork,
+    native_pause,
+    new_lock,
+    new_wakeup,
+    off_hub,
+)
 from flask_fs_swift.errors import ConfigError, DatabaseError
 from flask_fs_swift.retry import Attempts
 
@@ -65,8 +79,9 @@ BUSY = 10.0
 CONFLICTS = 50
 
 _SETTING = "FS_TIERED_DATABASE"
-#: SQLSTATEs: serialization failure, deadlock. Nothing was done.
-_CONFLICT = frozenset({"40001", "40P01"})
+#: SQLSTATEs: serialization failure, deadlock, a table that another has just created. Nothing was
+#: done.
+_CONFLICT = frozenset({"40001", "40P01", "42P07"})
 #: SQLSTATE of a table that does not exist.
 _NO_TABLE = frozenset({"42P01"})
 #: What asking SQLite again does not change.
@@ -90,12 +105,16 @@ class Database:
         # What a fork has inherited: its sockets and locks are the parent's, so it is never closed.
         self._of_parents: list[object] = []
         self._lock = new_lock()
+        self._gate = new_lock()
         self._engine: Engine | None = None
         self._idle: list[Connection] = []
+        self._used = 0
         forget_after_fork(self)
+        hold_for_fork(self)
 
     def __repr__(self) -> str:
-        return f"<Database {self._url!r}>"  # It hides the password.
+        # Without the password, which may also be among the parameters.
+        return f"<Database {self._url.set(query={})!r}>"
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Return what is read with a connection.
@@ -134,9 +153,26 @@ class Database:
         if engine is not None:
             engine.dispose()
 
+    def before_fork(self) -> None:
+        """Close every connection to SQLite, once it is idle; then none is opened for a while."""
+        self._gate.acquire()
+        patience = Deadline(BUSY)
+        while self._used and patience.remaining():
+            native_pause(0.001)
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def after_fork_in_parent(self) -> None:
+        """Let connections be opened again."""
+        self._gate.release()
+
     def after_fork(self) -> None:
         """Forget what is the parent's."""
         self._lock = new_lock()
+        self._gate = new_lock()
+        self._used = 0
         self._turns = _Turns()
         self._of_parents += [self._engine, self._idle]
         if self._engine is not None and not self._is_sqlite:
@@ -151,12 +187,9 @@ class Database:
         while True:
             try:
                 return self._once(run, attempts.deadline.remaining())
-            except DatabaseError as error:  # No turn came, for this run.
-                error.maybe_applied = error.maybe_applied or run.lost
-                raise
-            except NoConnection as error:
+            except (_NoTurn, PoolTimeout) as error:
                 raise DatabaseError(
-                    "no connection to the database came free", maybe_applied=run.lost
+                    f"the database was busy: {error}", maybe_applied=run.lost
                 ) from error
             except DBAPIError as error:
                 if self._create and _lacks_table(error) and not has_created:
@@ -173,22 +206,27 @@ class Database:
             return off_hub(self._in_sqlite, run) if below_hub() else self._in_sqlite(run)
 
     def _in_sqlite(self, run: _Run[T]) -> T:
-        with self._lock:
+        with self._gate, self._lock:
+            self._used += 1
             connection = self._idle.pop() if self._idle else None
-        if connection is None:
-            connection = self._engine_now().connect()
         try:
-            answer = run(connection)
-        except BaseException:
-            connection.close()
-            raise
-        with self._lock:
-            keep = connection.engine is self._engine
-            if keep:
-                self._idle.append(connection)
-        if not keep:
-            connection.close()
-        return answer
+            if connection is None:
+                connection = self._engine_now().connect()
+            try:
+                answer = run(connection)
+            except BaseException:
+                connection.close()
+                raise
+            with self._lock:
+                keep = connection.engine is self._engine
+                if keep:
+                    self._idle.append(connection)
+            if not keep:
+                connection.close()
+            return answer
+        finally:
+            with self._lock:
+                self._used -= 1
 
     def _engine_now(self) -> Engine:
         with self._lock:
@@ -207,7 +245,10 @@ class Database:
                 hide_parameters=True,
             )
         path = Path(self._url.database or "")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseError(f"{path} cannot be created: {error}") from error
         engine = create_engine(
             self._url,
             poolclass=NullPool,
@@ -247,7 +288,7 @@ class _Run(Generic[T]):
             try:
                 transaction.commit()
             except DBAPIError as error:
-                self.lost = self.lost or not _is_conflict(error)
+                self.lost = self.lost or not (_is_conflict(error) or _code(error) in _LASTING)
                 raise
         return answer
 
@@ -255,6 +296,10 @@ class _Run(Generic[T]):
         """Tell whether it met another transaction, so that it has done nothing."""
         self._conflicts += 1
         return _is_conflict(error) and self._conflicts <= CONFLICTS
+
+
+class _NoTurn(Exception):
+    """A writer waited, and others wrote."""
 
 
 class _Turns:
@@ -273,7 +318,7 @@ class _Turns:
     def one(self, timeout: float) -> Iterator[None]:
         """Wait for a turn, at most ``timeout`` seconds; it lasts as long as the block.
 
-        :raises DatabaseError: none came.
+        :raises _NoTurn: none came.
         """
         wakeup = new_wakeup()
         with self._lock:
@@ -295,7 +340,7 @@ class _Turns:
             self._give_up(wakeup)
             raise
         if not came and self._give_up(wakeup):
-            raise DatabaseError(f"the database was busy for {timeout:g} s")
+            raise _NoTurn(f"others wrote for {timeout:.1f} s")
 
     def _give_up(self, wakeup: Wakeup) -> bool:
         """Wait no more; where the turn has come just now, pass it on."""
@@ -341,15 +386,22 @@ def _checked(url: str) -> URL:
     """
     try:
         parsed = make_url(url)
-        parsed.get_dialect().import_dbapi()
+        dialect = parsed.get_dialect()
+        dialect.import_dbapi()
     except ImportError as error:
         raise ConfigError(f"{_SETTING} needs a driver: {error}", key=_SETTING) from error
-    except (ArgumentError, NoSuchModuleError) as error:
+    except (ArgumentError, NoSuchModuleError, ValueError):
         # Without the value, and without what says it: it may have a password in it.
-        raise ConfigError(f"{_SETTING} is no URL that SQLAlchemy knows", key=_SETTING) from error
-    if parsed.get_backend_name() == "sqlite" and parsed.database in {None, "", ":memory:"}:
+        raise ConfigError(f"{_SETTING} is no URL that SQLAlchemy knows", key=_SETTING) from None
+    if dialect.is_async:
+        raise ConfigError(f"{_SETTING} needs another driver: this is one of asyncio", key=_SETTING)
+    if parsed.get_backend_name() == "sqlite" and _is_no_path(parsed.database or ""):
         raise ConfigError(f"{_SETTING} must name a file: processes share it", key=_SETTING)
     return parsed
+
+
+def _is_no_path(database: str) -> bool:
+    return database in {"", ":memory:"} or database.startswith("file:")
 
 
 def _failed(error: DBAPIError, *, maybe_applied: bool) -> FSError:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from flask_fs_swift.concurrency import Strand, forget_after_fork, new_lock
+from flask_fs_swift.concurrency import Strand, forget_after_fork, new_lock, program_ends
 from flask_fs_swift.errors import FSError
 
 from .retired import Retired
@@ -149,10 +149,15 @@ class Recovery:
                 task()
             except Exception:  # Whatever it is, the others wait for this strand.
                 logger.warning("retired blobs are left to a recovery", exc_info=True)
+            except BaseException:
+                # It ends, and what it has not done is done by the next one.
+                with self._lock:
+                    self._cleaner = None
+                raise
 
     def _next_task(self) -> Callable[[], object] | None:
         with self._lock:
-            if self._tasks:
+            if self._tasks and not program_ends():
                 return self._tasks.popleft()
             self._cleaner = None
             return None
@@ -178,6 +183,8 @@ class Recovery:
         deleted = left = 0
         while due := self._rows.retired.due():
             for one in due:
+                if self._closed or program_ends():
+                    return Recovered(abandoned, expired, deleted, left)
                 if self._delete(one):
                     deleted += 1
                 else:
