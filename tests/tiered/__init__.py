@@ -1,1 +1,1 @@
-"""What holds of two tiers: what crashes, lost answers, races and moves leave of them."""
+"""What holds of two tiers, beyond what every backend promises."""

@@ -1,0 +1,1 @@
+"""Two tiers step by step: what crashes, lost answers and races leave of them."""
