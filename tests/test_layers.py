@@ -14,7 +14,7 @@ PACKAGE = Path(flask_fs_swift.__file__).parent
 #: A module may import from the lines below its own, and from its left on the same line.
 LAYERS = [
     "testing",
-    "extension flask_fs2",
+    "api extension flask_fs2",
     "cli",
     "storage",
     "fetching serving forms batch",

@@ -1,0 +1,1 @@
+"""The same storage over HTTP: the objectstore protocol, for its server and its clients."""
