@@ -15,6 +15,7 @@ PACKAGE = Path(flask_fs_swift.__file__).parent
 LAYERS = [
     "testing",
     "extension flask_fs2",
+    "api",
     "storage",
     "fetching serving forms batch",
     "upload",
@@ -63,6 +64,8 @@ KEEPERS = {
     "requests": {"answers", "auth", "connection", "transport"},
     "urllib3": {"answers", "auth"},
     "orjson": {"connection"},
+    "jwt": {"api"},
+    "cryptography": {"api"},
     "pytest": {"testing"},
     "swift": {"devserver"},
     "eventlet": {"devserver"},
