@@ -14,8 +14,9 @@ PACKAGE = Path(flask_fs_swift.__file__).parent
 #: A module may import from the lines below its own, and from its left on the same line.
 LAYERS = [
     "testing",
-    "api extension flask_fs2",
+    "extension flask_fs2",
     "cli",
+    "api",
     "storage",
     "fetching serving forms batch",
     "upload",
@@ -65,6 +66,8 @@ KEEPERS = {
     "requests": {"answers", "auth", "connection", "transport"},
     "urllib3": {"answers", "auth"},
     "orjson": {"connection"},
+    "jwt": {"api"},
+    "cryptography": {"api"},
     "pytest": {"testing"},
     "swift": {"devserver"},
     "eventlet": {"devserver"},
