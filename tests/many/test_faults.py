@@ -16,6 +16,8 @@ from .gates import Counted, Place, threads
 from .test_many import by_index
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from flask_fs_swift import Operation, Storage
     from flask_fs_swift.devserver import Faults
 
@@ -84,6 +86,15 @@ def test_tokens_that_are_revoked_in_the_middle_are_renewed(
     assert any(request.status == 401 for request in swift_faults.requests())
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell has what it starts in the background ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_a_signal_while_outcomes_are_waited_for_ends_the_batch_in_order() -> None:
     assert threading.current_thread() is threading.main_thread()
     place = Place(10).shut()

@@ -15,7 +15,7 @@ T = TypeVar("T")
 PATCHED = "patched by gevent"
 GREENLETS = "greenlets without patching"
 THREADS = "threads with gevent imported"
-NO_GEVENT = "without gevent"
+NO_GEVENT = "plain threads"
 
 SITUATIONS = (PATCHED, GREENLETS, THREADS, NO_GEVENT)
 

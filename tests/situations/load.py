@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from flask_fs_swift import Storage
 
 PREPARED = 20
-DROPPERS = 50
-DROPS_EACH = 10
+DROPPERS = 30
+DROPS_EACH = 6
 LARGE_TICKS = 3
 
 
@@ -58,7 +58,7 @@ class Work:
 def every_byte_comes_back() -> None:
     files, pool = new_storage()
     work = Work(files)
-    many, each = (1000, 1) if here.has_greenlets() else (100, 5)
+    many, each = (400, 1) if here.has_greenlets() else (80, 5)
     here.at_once([partial(work, range(n, n + each)) for n in range(0, many * each, each)])
     assert_all_is_back(pool)
     assert work.sockets.most == POOL_SIZE, work.sockets.most

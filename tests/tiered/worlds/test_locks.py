@@ -130,7 +130,7 @@ def overlap(world: World, name: str, one: str, other: str, start: str, statement
     return stopping.has_stopped
 
 
-@pytest.mark.parametrize("start", ["absent", "large"])
+@pytest.mark.parametrize("start", [pytest.param("absent", marks=pytest.mark.large), "large"])
 @pytest.mark.parametrize("other", NAMES)
 @pytest.mark.parametrize("one", NAMES)
 def test_transactions_that_overlap_are_as_one_after_the_other(
