@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from sqlalchemy import and_, delete, func, insert, select, update
+from sqlalchemy import and_, delete, func, select
 
 from flask_fs_swift.errors import DatabaseError
 from flask_fs_swift.objects import ObjectInfo, new_id
@@ -23,6 +23,7 @@ from flask_fs_swift.objects import ObjectInfo, new_id
 from .changelog import ChangeLog
 from .retired import RetiredRevisions, retire
 from .revisions import is_at, known_of, standing_of
+from .statements import DESCRIBED, FIND, FIND_WITH_CONTENT, INSERT, LOCK, RELABEL, REMOVE, REPLACE
 from .tables import changes, is_alive, now, objects
 
 if TYPE_CHECKING:
@@ -130,9 +131,9 @@ class Rows:
 
     def find(self, name: str, *, content: bool = False) -> Stored | None:
         """Return what there is of this name; None where there is nothing."""
-        columns = [*_DESCRIBED, objects.c.content] if content else _DESCRIBED
-        query = select(*columns).where(self._is_object(name), is_alive())
-        row = self._database.read(lambda connection: connection.execute(query).first())
+        query = FIND_WITH_CONTENT if content else FIND
+        at = {"at_container": self._container, "at_name": name}
+        row = self._database.read(lambda connection: connection.execute(query, at).first())
         return None if row is None else _stored(row)
 
     def page(self, prefix: str, after: str, *, inclusive: bool = False) -> list[Stored]:
@@ -149,19 +150,19 @@ class Rows:
             end = first_after(prefix)
             if end is not None:
                 wanted.append(name < end)
-        query = select(*_DESCRIBED).where(*wanted).order_by(name).limit(PAGE)
+        query = select(*DESCRIBED).where(*wanted).order_by(name).limit(PAGE)
         return self._stored(query)
 
     def by_revision(self, after: str) -> list[Stored]:
         """Return the next large objects in byte order of their revisions, up to ``PAGE``."""
         revision = objects.c.revision
         wanted = (objects.c.container == self._container, revision.is_not(None), revision > after)
-        return self._stored(select(*_DESCRIBED).where(*wanted).order_by(revision).limit(PAGE))
+        return self._stored(select(*DESCRIBED).where(*wanted).order_by(revision).limit(PAGE))
 
     def named(self, names: Collection[str]) -> dict[str, Stored]:
         """Return what there is of these names, by name; what has expired, too."""
         wanted = (self._is_of_container(), objects.c.name.in_(names))
-        return {one.info.name: one for one in self._stored(select(*_DESCRIBED).where(*wanted))}
+        return {one.info.name: one for one in self._stored(select(*DESCRIBED).where(*wanted))}
 
     def known(self, revisions: Collection[str]) -> set[str]:
         """Return those of some revisions of which anything is known."""
@@ -186,7 +187,7 @@ class Rows:
     def contents(self, names: Collection[str]) -> list[Stored]:
         """Return those of some objects that are small, with their content."""
         wanted = (self._is_of_container(), objects.c.name.in_(names), objects.c.revision.is_(None))
-        return self._stored(select(*_DESCRIBED, objects.c.content).where(*wanted))
+        return self._stored(select(*DESCRIBED, objects.c.content).where(*wanted))
 
     def expired(self, seconds: float = 0.0, after: str | None = None) -> list[Stored]:
         """Return objects that have expired and are still there, up to ``PAGE``.
@@ -194,7 +195,7 @@ class Rows:
         :param seconds: for how long they have.
         """
         wanted = [self._is_of_container(), objects.c.expires <= now() - seconds]
-        query = select(*_DESCRIBED).limit(PAGE)
+        query = select(*DESCRIBED).limit(PAGE)
         if after is not None:
             wanted.append(objects.c.name > after)
             query = query.order_by(objects.c.name)
@@ -290,19 +291,10 @@ class _Writing:
         return Written("done" if standing in {"current", "replaced"} else "fenced")
 
     def _locked(self, name: str) -> Row[Any] | None:
-        query = (
-            select(
-                objects.c.version,
-                objects.c.revision,
-                objects.c.modified,
-                objects.c.expires,
-                objects.c.user_metadata,
-                is_alive().label("is_alive"),
-            )
-            .where(objects.c.container == self._container, objects.c.name == name)
-            .with_for_update()
-        )
-        return self._connection.execute(query).first()
+        return self._connection.execute(LOCK, self._at(name)).first()
+
+    def _at(self, name: str) -> dict[str, Any]:
+        return {"at_container": self._container, "at_name": name}
 
     def _was_overtaken(self, write: Write, version: str | None) -> bool:
         """Tell whether a write that may have been committed has since been replaced.
@@ -328,25 +320,20 @@ class _Writing:
 
     def _put(self, write: Write, row: Row[Any] | None) -> tuple[datetime | None, datetime | None]:
         """Write to the objects; return when the new one was stored, and when it expires."""
-        at = and_(objects.c.container == self._container, objects.c.name == write.name)
+        at = self._at(write.name)
         if write.new is None:
             if row is not None:
-                self._connection.execute(delete(objects).where(at))
+                self._connection.execute(REMOVE, at)
             return None, None
         if isinstance(write.new, New):
-            values = _columns(write.new)
+            statement: Executable = INSERT if row is None else REPLACE
+            values = {**_columns(write.new), "version": write.version}
         else:
+            statement = RELABEL
             merged = {**json.loads(row.user_metadata if row is not None else "{}"), **write.new}
             kept = {key: value for key, value in merged.items() if value is not None}
-            values = {"user_metadata": json.dumps(kept), "modified": now()}
-        values["version"] = write.version
-        when = (objects.c.modified, objects.c.expires)
-        if row is not None:
-            query: Executable = update(objects).where(at).values(values).returning(*when)
-        else:
-            key = {"container": self._container, "name": write.name}
-            query = insert(objects).values(**key, **values).returning(*when)
-        modified, expires = self._connection.execute(query).one()
+            values = {"metadata": json.dumps(kept), "new_version": write.version}
+        modified, expires = self._connection.execute(statement, {**at, **values}).one()
         return _date(modified), _date(expires)
 
     def _retire(self, revisions: Sequence[str], reason: Reason) -> tuple[str, ...]:
@@ -365,15 +352,8 @@ def _refusal(write: Write, row: Row[Any] | None) -> Result | None:
     return "absent" if write.new is not None and not is_alive else None
 
 
-#: Everything of an object but its bytes.
-_DESCRIBED = [column for column in objects.c if column.name not in {"container", "content"}]
-
-
 def _columns(new: New) -> dict[str, Any]:
     info = new.info
-    expires: Any = info.expires.timestamp() if info.expires is not None else None
-    if new.expires_after is not None:
-        expires = now() + new.expires_after
     return {
         "revision": new.revision,
         "content": new.content,
@@ -381,8 +361,9 @@ def _columns(new: New) -> dict[str, Any]:
         "etag": info.etag,
         "is_manifest": info.is_manifest,
         "content_type": info.content_type,
-        "modified": now() if info.modified is None else info.modified.timestamp(),
-        "expires": expires,
+        "modified": _seconds(info.modified),
+        "expires": _seconds(info.expires),
+        "expires_after": new.expires_after,
         "cache_control": info.cache_control,
         "content_disposition": info.content_disposition,
         "content_encoding": info.content_encoding,
@@ -405,6 +386,10 @@ def _stored(row: Row[Any]) -> Stored:
         is_manifest=row.is_manifest,
     )
     return Stored(info, row.version, row.revision, getattr(row, "content", None))
+
+
+def _seconds(date: datetime | None) -> float | None:
+    return None if date is None else date.timestamp()
 
 
 def _date(seconds: float | None) -> datetime | None:
