@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,6 +34,18 @@ POSTGRESQL = os.environ.get("TIERED_TEST_DATABASE")
 
 #: Retries follow each other at once, so that a test of five takes no seconds.
 QUICK = {"FS_SWIFT_BACKOFF": 0.01, "FS_SWIFT_TRANSPORT": TRANSPORT}
+
+
+#: What is tried on PostgreSQL each time; all the rest, which is nothing but slow, on request.
+ON_POSTGRESQL = re.compile(r"tests/(test_contract|many/test_many|tiered/(?!worlds/test_crashes))")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave to ``-m large`` what was tried on SQLite, and is no different on PostgreSQL."""
+    for item in items:
+        if "postgresql" in item.name and not ON_POSTGRESQL.match(item.nodeid):
+            item.add_marker(pytest.mark.large)
 
 
 class MakeStorage(Protocol):

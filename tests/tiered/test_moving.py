@@ -269,7 +269,7 @@ DEATHS_IN = [
 
 
 @pytest.mark.parametrize(("owner", "verb", "after", "call"), DEATHS_IN)
-@pytest.mark.parametrize("inline", [False, True])
+@pytest.mark.parametrize("inline", [pytest.param(False, marks=pytest.mark.large), True])
 def test_moving_in_goes_on_after_a_crash(
     sides: Sides,
     monkeypatch: pytest.MonkeyPatch,
