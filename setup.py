@@ -11,6 +11,13 @@ EXTRAS = {
     "speed": ["orjson>=3.9"],
     # Two tiers: small files in SQL. Its drivers, but for SQLite's, are yours to choose.
     "sql": ["sqlalchemy>=2.0"],
+    # Storages over HTTP, by the objectstore protocol.
+    "api": [
+        # Ed25519; 40 was the first to give the bytes of a key.
+        "cryptography>=40.0",
+        # Before 2.14, sixteen spellings of one signature were good.
+        "PyJWT>=2.14",
+    ],
     # A real Swift in one process, for development and tests.
     "dev": ["swift>=2.35"],
     # Fixtures for the test suites of users.

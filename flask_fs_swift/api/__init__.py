@@ -1,1 +1,1 @@
-"""The same storage over HTTP: the objectstore protocol, for its server and its clients."""
+"""The same storage over HTTP, by the objectstore protocol: a server, and a client of it."""
