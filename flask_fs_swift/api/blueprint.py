@@ -24,7 +24,7 @@ from urllib.parse import unquote
 from flask import Blueprint, current_app, request
 from werkzeug.routing import BaseConverter
 
-from . import health, objects
+from . import batches, health, objects
 from .answers import answered, refusal_of
 from .body import Body
 from .escaping import key_of
@@ -54,6 +54,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("objects", "HEAD"): objects.head,
     ("objects", "DELETE"): objects.delete,
     ("objects", "PATCH"): objects.patch,
+    ("objects:batch/", "POST"): batches.batch,
 }
 
 #: What is asked without a place, by anybody.
