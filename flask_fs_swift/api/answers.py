@@ -62,7 +62,8 @@ def respond(status: int, headers: Mapping[str, str], content: Any = b"") -> Resp
 
     :param content: bytes, or an iterable of them.
     """
-    response = Response(content, status=status, direct_passthrough=not isinstance(content, bytes))
+    # Werkzeug closes what it does not pass through directly, and calls what is to be called then.
+    response = Response(content, status=status)
     del response.headers["Content-Type"]
     for name, value in headers.items():
         response.headers[name] = value

@@ -111,10 +111,8 @@ def get(service: Service, call: Call) -> Response:
         stream.close()
         raise
     response = respond(206 if "content-range" in headers else 200, headers, stream)
-    # Only when the connection is back: there may be no other.
-    touching = partial(touch, call.files, stream.info, description, call.now)
-    response.call_on_close(touching)
-    response.call_on_close(stream.close)
+    # Werkzeug closes the stream first: there may be no connection but this one.
+    response.call_on_close(partial(touch, call.files, stream.info, description, call.now))
     return response
 
 
