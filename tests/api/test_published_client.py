@@ -38,8 +38,8 @@ KEYS = [
 
 
 @pytest.fixture
-def session(server: Served, key_pairs: dict[str, KeyPair]) -> Any:
-    return session_of(server, published.SecretKey(KID, key_pairs[KID].private))
+def session(one_server: Served, key_pairs: dict[str, KeyPair]) -> Any:
+    return session_of(one_server, published.SecretKey(KID, key_pairs[KID].private))
 
 
 def session_of(served: Served, token: Any, *, usecase: str = "client", **scopes: Any) -> Any:
@@ -47,7 +47,8 @@ def session_of(served: Served, token: Any, *, usecase: str = "client", **scopes:
     return client.session(published.Usecase(usecase), **(scopes or {"org": 42, "project": 1337}))
 
 
-def test_the_full_cycle(session: Any) -> None:
+def test_the_full_cycle(server: Served, key_pairs: dict[str, KeyPair]) -> None:
+    session = session_of(server, published.SecretKey(KID, key_pairs[KID].private))
     content = os.urandom(1000) * 500
     key = session.put(content)
     assert session.get(key).payload.read() == content
@@ -125,19 +126,19 @@ def test_deadlines_are_extended(session: Any) -> None:
         session.extend_expiry("forever", at=at)
 
 
-def test_a_static_token_is_good_for_its_place(server: Served, session: Any) -> None:
-    static = session_of(server, session.mint_token([published.Permission.OBJECT_READ]))
+def test_a_static_token_is_good_for_its_place(one_server: Served, session: Any) -> None:
+    static = session_of(one_server, session.mint_token([published.Permission.OBJECT_READ]))
     session.put(b"x", "k")
     assert static.get("k").payload.read() == b"x"
     for verb, arguments in ((static.put, (b"y", "k")), (static.delete, ("k",))):
         with pytest.raises(errors.RequestError) as failed:
             verb(*arguments)
         assert failed.value.status == 403
-    elsewhere = session_of(server, session.mint_token(), org=43)
+    elsewhere = session_of(one_server, session.mint_token(), org=43)
     with pytest.raises(errors.RequestError) as failed:
         elsewhere.get("k")
     assert failed.value.status == 403
-    above = session_of(server, session.mint_token(), org=42)
+    above = session_of(one_server, session.mint_token(), org=42)
     assert above.get("absent") is None
 
 
@@ -160,13 +161,15 @@ def test_an_upload_that_cannot_be_resumed_is_sent_at_once(session: Any) -> None:
     assert session.get(key).payload.read() == content
 
 
-def test_the_client_tells_what_a_server_refuses(server: Served, key_pairs: Any) -> None:
-    brief = session_of(server, published.SecretKey(KID, key_pairs[KID].private), usecase="brief")
+def test_the_client_tells_what_a_server_refuses(one_server: Served, key_pairs: Any) -> None:
+    brief = session_of(
+        one_server, published.SecretKey(KID, key_pairs[KID].private), usecase="brief"
+    )
     with pytest.raises(errors.RequestError) as failed:
         brief.put(b"x", "k")
     assert failed.value.status == 400
     assert "manual" in failed.value.response
-    nobody = session_of(server, None)
+    nobody = session_of(one_server, None)
     with pytest.raises(errors.RequestError) as failed:
         nobody.get("k")
     assert failed.value.status == 400
