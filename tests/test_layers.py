@@ -15,8 +15,7 @@ PACKAGE = Path(flask_fs_swift.__file__).parent
 LAYERS = [
     "testing",
     "extension flask_fs2",
-    "cli",
-    "api",
+    "api cli",
     "storage",
     "fetching serving forms batch",
     "upload",
@@ -52,9 +51,11 @@ LAYERS = [
 
 #: Who may import what is not ours. Typing imports count, too.
 KEEPERS = {
-    "flask": {"storage", "extension", "cli", "flask_fs2"},
+    "flask": {"api", "storage", "extension", "cli", "flask_fs2"},
     "click": {"cli"},
-    "werkzeug": {"conditions", "extension", "serving", "storage", "uploads", "flask_fs2"},
+    "werkzeug": {
+        "api", "conditions", "extension", "serving", "storage", "uploads", "flask_fs2"
+    },
     "swiftclient": {
         "errors", "answers", "auth", "bulk", "call", "capabilities", "connection",
         "container", "download", "pool", "login",
