@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .published import published
 from .served import KID, Served
 
 if TYPE_CHECKING:
     from flask_fs_swift.api.keys import KeyPair
 
-published = pytest.importorskip("objectstore_client")
-metadata = pytest.importorskip("objectstore_client.metadata")
-errors = pytest.importorskip("objectstore_client.errors")
+client = published("objectstore_client")
+metadata = published("objectstore_client.metadata")
+errors = published("objectstore_client.errors")
 
 KEYS = [
     "plain",
@@ -39,16 +40,17 @@ KEYS = [
 
 @pytest.fixture
 def session(one_server: Served, key_pairs: dict[str, KeyPair]) -> Any:
-    return session_of(one_server, published.SecretKey(KID, key_pairs[KID].private))
+    return session_of(one_server, client.SecretKey(KID, key_pairs[KID].private))
 
 
 def session_of(served: Served, token: Any, *, usecase: str = "client", **scopes: Any) -> Any:
-    client = published.Client(served.origin, token=token)
-    return client.session(published.Usecase(usecase), **(scopes or {"org": 42, "project": 1337}))
+    return client.Client(served.origin, token=token).session(
+        client.Usecase(usecase), **(scopes or {"org": 42, "project": 1337})
+    )
 
 
 def test_the_full_cycle(server: Served, key_pairs: dict[str, KeyPair]) -> None:
-    session = session_of(server, published.SecretKey(KID, key_pairs[KID].private))
+    session = session_of(server, client.SecretKey(KID, key_pairs[KID].private))
     content = os.urandom(1000) * 500
     key = session.put(content)
     assert session.get(key).payload.read() == content
@@ -127,7 +129,7 @@ def test_deadlines_are_extended(session: Any) -> None:
 
 
 def test_a_static_token_is_good_for_its_place(one_server: Served, session: Any) -> None:
-    static = session_of(one_server, session.mint_token([published.Permission.OBJECT_READ]))
+    static = session_of(one_server, session.mint_token([client.Permission.OBJECT_READ]))
     session.put(b"x", "k")
     assert static.get("k").payload.read() == b"x"
     for verb, arguments in ((static.put, (b"y", "k")), (static.delete, ("k",))):
@@ -162,9 +164,7 @@ def test_an_upload_that_cannot_be_resumed_is_sent_at_once(session: Any) -> None:
 
 
 def test_the_client_tells_what_a_server_refuses(one_server: Served, key_pairs: Any) -> None:
-    brief = session_of(
-        one_server, published.SecretKey(KID, key_pairs[KID].private), usecase="brief"
-    )
+    brief = session_of(one_server, client.SecretKey(KID, key_pairs[KID].private), usecase="brief")
     with pytest.raises(errors.RequestError) as failed:
         brief.put(b"x", "k")
     assert failed.value.status == 400
