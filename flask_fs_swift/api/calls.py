@@ -25,8 +25,6 @@ from urllib3.exceptions import (
 )
 from urllib3.util import parse_url
 
-from flask_fs_swift.concurrency import new_lock
-
 from .failures import AnswerLost, RequestError, Unreachable, failure_of
 
 if TYPE_CHECKING:
@@ -44,11 +42,11 @@ TAIL = 64 * 1024
 class Line:
     """One call at a time, and how to cut it off.
 
-    ``_lock`` guards ``_connection``, over which the call goes, and ``_is_cut``.
+    Needs no lock, so finalisers may cut it: who cuts it off sets ``_is_cut`` and looks at
+    ``_connection``, over which the call goes; who calls does it the other way round.
     """
 
     def __init__(self) -> None:
-        self._lock = new_lock()
         self._connection: HTTPConnection | None = None
         self._is_cut = False
 
@@ -57,22 +55,20 @@ class Line:
 
         :raises ConnectionAbortedError: it was cut off.
         """
-        with self._lock:
-            self._connection = connection
-            if self._is_cut and connection is not None:
-                raise ConnectionAbortedError("the call was cut off")
+        self._connection = connection
+        if self._is_cut and connection is not None:
+            raise ConnectionAbortedError("the call was cut off")
 
     def cut(self) -> None:
         """Let the call fail, now and later. Called from anywhere."""
-        with self._lock:
-            self._is_cut = True
-            connection = self._connection
+        self._is_cut = True
+        connection = self._connection
         # One that was given back may have another call by now.
-        is_ours = connection is not None and getattr(connection, "line", None) is self
-        sock: Any = connection.sock if connection is not None and is_ours else None
-        if sock is not None:
-            with suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+        if connection is not None and getattr(connection, "line", None) is self:
+            sock: Any = connection.sock
+            if sock is not None:
+                with suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
 
 
 _line: ContextVar[Line | None] = ContextVar("_line", default=None)

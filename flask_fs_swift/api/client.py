@@ -22,9 +22,11 @@ from .expiration import MANUAL, Expiration
 from .failures import AnswerBroken
 from .fetched import Fetched
 from .keys import PERMISSIONS, READ, SigningKey, read_signing_key
+from .many import Results
 from .places import Place
 from .presigned import presign
 from .tokens import LIFETIME, PARAMETER, new_token
+from .wire import content_type_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,8 +34,10 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from .calls import Answer
+    from .calls import Answer, Line
     from .content import Content
+    from .exchange import Task
+    from .operations import Operation, Put
 
 #: What is done to content on its way to the server.
 Compression: TypeAlias = Literal["zstd", "none"]
@@ -204,16 +208,21 @@ class Session:
             origin=origin,
             filename=filename,
         )
-        for name in description.custom:
-            if "_" in name:
-                raise ValueError(f"metadata {name!r}: servers drop names with an underscore")
-        target = self._target("" if key is None else path_of(key))
-        body = blocks_of(content)
-        if description.compression is not None and precompressed is None:
-            body = compressed(body)
-        method = "POST" if key is None else "PUT"
-        answer = self._call(method, target, description.writable(), body, key=key)
-        return _key_of(answer.checked(), key)
+        compresses = description.compression is not None and precompressed is None
+        return self._store(content, key, description, compresses=compresses)
+
+    def many(self, operations: Iterable[Operation], *, concurrency: int = 3) -> Results:
+        """Do many things in few requests; return one result for each, as they come.
+
+        :param operations: pulled as they are needed, so there may be any number of them.
+        :param concurrency: requests at once. With 1, results are in the order of the input.
+        :raises ValueError: that is less than 1, or more than the client keeps connections.
+        """
+        if not isinstance(concurrency, int) or not 1 <= concurrency <= self._width:
+            raise ValueError(
+                f"concurrency is 1 to {self._width}, the client's pool_size, not {concurrency}"
+            )
+        return Results(operations, _Sender(self), concurrency)
 
     def get(self, key: str, *, decompress: bool = True, limit: int | None = None) -> Fetched | None:
         """Open an object for reading; None where there is none.
@@ -340,6 +349,31 @@ class Session:
             custom=custom,
         )
 
+    def _store(
+        self,
+        content: Content,
+        key: str | None,
+        description: Description,
+        *,
+        compresses: bool,
+        line: Line | None = None,
+    ) -> str:
+        for name in description.custom:
+            if "_" in name:
+                raise ValueError(f"metadata {name!r}: servers drop names with an underscore")
+        target = self._target("" if key is None else path_of(key))
+        body = blocks_of(content)
+        if compresses:
+            body = compressed(body)
+        method = "POST" if key is None else "PUT"
+        answer = self._call(method, target, description.writable(), body, key=key, line=line)
+        return _key_of(answer.checked(), key)
+
+    def _post(self, boundary: str, body: Iterable[bytes], line: Line) -> Answer:
+        headers = {"content-type": content_type_of(boundary)}
+        target = f"/v1/objects:batch/{'/'.join(self.place.segments)}/"
+        return self._call("POST", target, headers, body, key=None, line=line)
+
     def _target(self, key: str) -> str:
         return f"/v1/objects/{'/'.join(self.place.segments)}/{key}"
 
@@ -351,9 +385,37 @@ class Session:
         body: Iterable[bytes] | bytes | None = None,
         *,
         key: str | None,
+        line: Line | None = None,
     ) -> Answer:
         all_headers = {**(headers or {}), **self._signer.headers(self.place)}
-        return self._calls.call(method, target, all_headers, body, key=key)
+        return self._calls.call(method, target, all_headers, body, key=key, line=line)
+
+
+class _Sender:
+    """What ``many`` sends its requests with."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.post = session._post  # noqa: SLF001 - it is a part of the session
+
+    def describe(self, operation: Put) -> Description:
+        """Return how an object will be described."""
+        return self._session.described(
+            compression=operation.compression,
+            precompressed=operation.precompressed,
+            content_type=operation.content_type,
+            metadata=operation.metadata,
+            expiration=operation.expiration,
+            origin=operation.origin,
+            filename=operation.filename,
+        )
+
+    def store(self, task: Task, line: Line) -> str:
+        """Put one object; return its key."""
+        put, description = cast("Put", task.operation), cast("Description", task.description)
+        return self._session._store(  # noqa: SLF001 - it is a part of the session
+            put.content, put.key, description, compresses=task.compresses, line=line
+        )
 
 
 def _extension(

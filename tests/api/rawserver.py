@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 BOUNDARY = "os-boundary-0123456789abcdef0123456789abcdef"
+#: How the next part begins: where the one before it has ended.
+NEXT = f"--{BOUNDARY}\r\n".encode()
 _HEAD = "x-sn-batch-operation-"
 
 
@@ -170,6 +172,7 @@ class RawServer:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.connections += 1
             self._open.add(connection)
             thread = threading.Thread(target=self._serve, args=[connection])
@@ -203,11 +206,18 @@ def _read(
             connection, method, target, headers, read(int(headers.get("content-length", 0)))
         )
     body = b""
-    while size := int(readline() or b"0", 16):
+    while size := int(_line_of(readline), 16):
         body += read(size)
-        readline()
-    readline()
+        _line_of(readline)
+    _line_of(readline)
     return Request(connection, method, target, headers, body)
+
+
+def _line_of(readline: Callable[[], bytes]) -> bytes:
+    line = readline()
+    if not line:
+        raise Gone
+    return line
 
 
 @contextmanager
@@ -262,7 +272,7 @@ class Store:
         key = part.key or ""
         if part.kind == "insert":
             stored = self.put(key, part.headers, part.body)
-            return part.answer("201 Created", {f"{_HEAD}key": stored})
+            return part.answer("201 Created", {} if part.key else {f"{_HEAD}key": stored})
         if part.kind == "delete":
             self.objects.pop(key, None)
             return part.answer("204 No Content")
