@@ -158,6 +158,11 @@ class Storage:
         """
         return self._tied_to(self._mount_in(app))
 
+    @property
+    def is_bound(self) -> bool:
+        """Whether it is tied to an application: see :meth:`bound`."""
+        return self._bound is not None
+
     def __repr__(self) -> str:
         return f"<Storage {self.name!r}>"
 

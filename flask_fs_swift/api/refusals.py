@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: Of the body: with causes, one line, or none.
 Form: TypeAlias = Literal["json", "text", "empty"]
@@ -27,6 +30,7 @@ class Refusal(Exception):
         causes: tuple[str, ...] = (),
         *,
         form: Form = "json",
+        also: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(status, detail, causes)
         self.status = status
@@ -35,6 +39,8 @@ class Refusal(Exception):
         #: What led to it, the nearest first.
         self.causes = causes
         self.form = form
+        #: Headers of the answer, beside those of its form.
+        self.also = dict(also or {})
 
     def __str__(self) -> str:
         return ": ".join([status_line(self.status), *filter(None, [self.detail]), *self.causes])
@@ -62,7 +68,7 @@ class Refusal(Exception):
     @property
     def headers(self) -> dict[str, str]:
         """The headers of the answer, in lower case."""
-        return dict(_TYPES[self.form])
+        return {**_TYPES[self.form], **self.also}
 
     @property
     def body(self) -> bytes:

@@ -1,0 +1,70 @@
+"""Answers of the server: names of headers leave in lower case, errors in the protocol's form."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from werkzeug.wrappers import Response
+
+from flask_fs_swift.errors import (
+    AtCapacity,
+    FileNotFound,
+    FileTooLarge,
+    FSError,
+    InvalidName,
+    OperationNotSupported,
+    PoolExhaustedError,
+    QuotaExceeded,
+)
+
+from .refusals import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+logger = logging.getLogger(__name__)
+
+
+#: What an error of the storage is outside; None: its own words are told.
+_STATUSES: tuple[tuple[type[Exception], int, str | None], ...] = (
+    (FileTooLarge, 413, None),
+    (QuotaExceeded, 413, "the storage takes no object of this size"),
+    (AtCapacity, 429, "the service is at its capacity"),
+    (PoolExhaustedError, 429, "the service is at its capacity"),
+    (OperationNotSupported, 501, None),
+    (InvalidName, 400, None),
+)
+
+
+def refusal_of(error: BaseException) -> Refusal:
+    """Return how an error looks from outside. What is not the sender's fault is logged."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, FileNotFound):
+        return Refusal(404, "there is no such object", form="empty")
+    for kind, status, detail in _STATUSES:
+        if isinstance(error, kind):
+            return Refusal(status, detail or str(error))
+    if isinstance(error, ValueError) and not isinstance(error, FSError):
+        return Refusal.of(400, error)
+    logger.error("a request failed", exc_info=error)
+    return Refusal(500, "the storage failed")
+
+
+def answered(refusal: Refusal) -> Response:
+    """Return the answer to a request that is not done."""
+    return respond(refusal.status, refusal.headers, refusal.body)
+
+
+def respond(status: int, headers: Mapping[str, str], content: Any = b"") -> Response:
+    """Return an answer whose headers leave in lower case.
+
+    :param content: bytes, or an iterable of them.
+    """
+    # Werkzeug closes what it does not pass through directly, and calls what is to be called then.
+    response = Response(content, status=status)
+    del response.headers["Content-Type"]
+    for name, value in headers.items():
+        response.headers[name] = value
+    return response

@@ -1,0 +1,91 @@
+"""The body of a request, read as it comes in, to its end: sized, or in chunks.
+
+A body that ends before its end is never taken for a whole one: a sized one is counted, and
+of one in chunks the server says that its last chunk is missing. Nothing is held here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .refusals import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Bytes that are read of what nobody wants, so that its sender comes to read the answer.
+MOST_DRAINED = 1024 * 1024
+#: Bytes per read of those.
+_GULP = 64 * 1024
+
+
+class Body:
+    """What a request brings. Lives as long as it.
+
+    :param environ: of WSGI.
+    :raises Refusal: the server hands over no bodies in chunks, or the length is no number.
+    """
+
+    def __init__(self, environ: Mapping[str, Any]) -> None:
+        self._input = environ["wsgi.input"]
+        is_chunked = bool(environ.get("HTTP_TRANSFER_ENCODING"))
+        if is_chunked and not environ.get("wsgi.input_terminated"):
+            raise Refusal(500, "this WSGI server hands over no chunked bodies: use gunicorn")
+        #: Bytes; None where the sender did not say.
+        self.size = None if is_chunked else _length(environ.get("CONTENT_LENGTH") or "0")
+        #: Whether the sender said how long it is.
+        self.is_sized = not is_chunked and bool(environ.get("CONTENT_LENGTH"))
+        self._left = self.size
+        self._is_broken = False
+
+    def read(self, size: int = _GULP, /) -> bytes:
+        """Return at most so many bytes; none at the end.
+
+        :raises Refusal: 400, it ended before its end, or is not as HTTP has it.
+        """
+        wanted = size if self._left is None else min(size, self._left)
+        if not wanted:
+            return b""
+        try:
+            block: bytes = self._input.read(wanted)
+        except Exception as error:
+            # Each server has errors of its own for what was cut off.
+            self._is_broken = True
+            raise Refusal(400, "the body broke off", (str(error),)) from error
+        if self._left is not None:
+            self._left -= len(block)
+            if not block:
+                self._is_broken = True
+                raise Refusal(400, f"the body broke off, {self._left} bytes before its end")
+        return block
+
+    def read_all(self, most: int) -> bytes:
+        """Return all of it.
+
+        :param most: bytes.
+        :raises Refusal: 413, it has more; 400, see :meth:`read`.
+        """
+        content = bytearray()
+        while block := self.read(most + 1 - len(content)):
+            content += block
+            if len(content) > most:
+                raise Refusal(413, f"the body has more than {most} bytes")
+        return bytes(content)
+
+    def drain(self) -> None:
+        """Read what is left, if it is not too much. What is more, the server has to deal with."""
+        left = MOST_DRAINED
+        while left > 0 and not self._is_broken:
+            try:
+                block = self.read(min(left, _GULP))
+            except Refusal:
+                return
+            if not block:
+                return
+            left -= len(block)
+
+
+def _length(text: str) -> int:
+    if not text.isdecimal() or not text.isascii() or len(text) > 18:
+        raise Refusal(400, "the length of the body is no number", form="text")
+    return int(text)
