@@ -1,10 +1,13 @@
-"""The service on Swift: what its files do otherwise than those in memory."""
+"""The service on Swift and in two tiers: what files do there otherwise than in memory."""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
+
+from flask_fs_swift.api.stored import description_of
 
 from .served import serving
 from .test_batches import TYPE, done, op
@@ -21,9 +24,18 @@ if TYPE_CHECKING:
     from .served import Served
 
 
-@pytest.fixture
-def files(make_storage: MakeStorage) -> Storage:
-    return make_storage(pool_size=4, segment_size=1_000_000)
+@pytest.fixture(params=["swift", "tiered"])
+def files(
+    request: pytest.FixtureRequest, make_storage: MakeStorage, make_tiered: MakeStorage
+) -> Storage:
+    if request.param == "swift":
+        return make_storage(pool_size=4, segment_size=1_000_000)
+    return make_tiered(
+        tiered_threshold=1000,
+        tiered_recovery_interval=0,
+        swift_pool_size=4,
+        swift_segment_size=1_000_000,
+    )
 
 
 @pytest.fixture
@@ -113,3 +125,35 @@ def test_who_finds_no_connection_is_told_to_come_again(
             )
             assert batch.status == 429
         assert served.ask("GET", served.at("k")).status == 200
+
+
+def test_a_client_that_leaves_keeps_no_connection(
+    make_storage: MakeStorage, key_pairs: dict[str, KeyPair]
+) -> None:
+    files = make_storage(pool_size=1, pool_timeout=5)
+    with serving("werkzeug", key_pairs, files) as served:
+        served.put("k", bytes(20_000_000))
+        for _ in range(2):
+            with served.connect() as connection:
+                head = (
+                    f"GET /v1/{served.at('k')} HTTP/1.1\r\nHost: x\r\n"
+                    f"x-os-auth: Bearer {served.token()}\r\n\r\n"
+                )
+                connection.sendall(head.encode())
+                assert connection.recv(1000)
+        assert served.ask("GET", served.at("k"), Range="bytes=0-9").status == 206
+
+
+def test_reading_moves_a_deadline_over_the_only_connection(
+    make_storage: MakeStorage, key_pairs: dict[str, KeyPair]
+) -> None:
+    files = make_storage(pool_size=1, pool_timeout=0.2)
+    with serving("werkzeug", key_pairs, files) as served:
+        served.put("k", bytes(3_000_000), X_Sn_Expiration="tti:2s")
+        [name] = files.list_files()
+        first = description_of(files.info(name)).expires
+        time.sleep(0.7)
+        assert len(served.ask("GET", served.at("k")).body) == 3_000_000
+        end = time.monotonic() + 2
+        while description_of(files.info(name)).expires == first:
+            assert time.monotonic() < end
