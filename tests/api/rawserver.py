@@ -22,6 +22,7 @@ from flask_fs_swift.api.wire import (
 )
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterable, Iterator
 
 BOUNDARY = "os-boundary-0123456789abcdef0123456789abcdef"
@@ -146,11 +147,14 @@ class RawServer:
     requests: list[Request] = field(default_factory=list)
     #: How many connections there were.
     connections: int = 0
+    #: Where it speaks TLS.
+    context: ssl.SSLContext | None = None
 
     def __post_init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        scheme = "http" if self.context is None else "https"
+        self.url = f"{scheme}://127.0.0.1:{self.port}"
         self._open: set[socket.socket] = set()
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
@@ -174,6 +178,11 @@ class RawServer:
                 return
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.connections += 1
+            if self.context is not None:
+                try:
+                    connection = self.context.wrap_socket(connection, server_side=True)
+                except OSError:
+                    continue  # Whoever it was does not trust us.
             self._open.add(connection)
             thread = threading.Thread(target=self._serve, args=[connection])
             self._threads.append(thread)

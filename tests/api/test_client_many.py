@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import zstandard
+from auth.certificates import Authority
 
 from flask_fs_swift.api import many
 from flask_fs_swift.api.client import Client, Session
@@ -671,6 +672,40 @@ def test_as_many_connections_as_requests_at_once_are_kept(session_of: Any) -> No
         results = done(session, [Put(iter([b"x"]), f"k{number}") for number in range(8)], 8)
         assert [each.error for each in results] == [None] * 8
     assert session.server.connections == 8
+
+
+def test_all_of_that_holds_over_tls(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "ours")
+    store, gone = Store(), threading.Event()
+
+    def handler(request: Request) -> None:
+        parts = request.parts() if "objects:batch" in request.target else []
+        if [part.key for part in parts] != ["stuck", "never"]:
+            store(request)
+            return
+        request.begin()
+        request.chunk(parts[0].good(b"x") + NEXT)
+        if not request.connection.recv(1):
+            gone.set()
+
+    server = RawServer(handler, context=authority.server())
+    try:
+        client = Client(server.url, ca_certs=str(authority.file))
+        session = client.session("reports")
+        content = os.urandom(2 * MIB)
+        assert not any(each.error for each in done(session, [Put(content, "a"), Put(b"x", "b")]))
+        got = done(session, [Get("a"), Get("b")])
+        assert [each.value.read() for each in got] == [content, b"x"]
+        began = time.monotonic()
+        with session.many([Get("stuck"), Get("never")]) as results:
+            assert next(results).error is None
+        assert time.monotonic() - began < 5
+        assert gone.wait(PATIENCE)
+        with pytest.raises(RequestError):
+            Client(server.url, connect_retries=0).session("reports").get("a")
+        client.close()
+    finally:
+        server.close()
 
 
 # Greenlets.
