@@ -17,6 +17,10 @@ EXTRAS = {
         "cryptography>=40.0",
         # Before 2.14, sixteen spellings of one signature were good.
         "PyJWT>=2.14",
+        # Objects are compressed on their way; 0.23 reads across frames and is typed.
+        "zstandard>=0.23",
+        # The first whose answers are read as they come, to the byte.
+        "urllib3>=2.2",
     ],
     # A real Swift in one process, for development and tests.
     "dev": ["swift>=2.35"],

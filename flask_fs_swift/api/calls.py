@@ -1,0 +1,339 @@
+"""Send requests to a server, and hold its answers.
+
+Connections are urllib3's. A request is sent once: what is tried again is only to connect,
+as long as nothing was sent. Nobody is redirected: a server that does not know a place as it
+was asked for would store things elsewhere.
+
+An answer holds its connection, and gives it back with its last byte; ``close`` drops it. A
+:class:`Line` is where another thread or greenlet can cut a call off, wherever it is.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry, Timeout
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    MaxRetryError,
+    NewConnectionError,
+)
+from urllib3.util import parse_url
+
+from .failures import AnswerLost, RequestError, Unreachable, failure_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from typing_extensions import Self
+    from urllib3.response import BaseHTTPResponse
+
+#: Bytes that are read at a time.
+BLOCK = 64 * 1024
+#: Bytes of a refusal that are kept, and of what follows an answer that are read.
+TAIL = 64 * 1024
+
+
+class Line:
+    """One call at a time, and how to cut it off.
+
+    Needs no lock, so finalisers may cut it: who cuts it off sets ``_is_cut`` and looks at
+    ``_connection``, over which the call goes; who calls does it the other way round.
+    """
+
+    def __init__(self) -> None:
+        self._connection: HTTPConnection | None = None
+        self._is_cut = False
+
+    def hold(self, connection: HTTPConnection | None) -> None:
+        """Say over which connection the call goes; none: it has ended.
+
+        :raises ConnectionAbortedError: it was cut off.
+        """
+        self._connection = connection
+        if self._is_cut and connection is not None:
+            raise ConnectionAbortedError("the call was cut off")
+
+    def cut(self) -> None:
+        """Let the call fail, now and later. Called from anywhere."""
+        self._is_cut = True
+        connection = self._connection
+        # One that was given back may have another call by now.
+        if connection is not None and getattr(connection, "line", None) is self:
+            sock: Any = connection.sock
+            if sock is not None:
+                with suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+
+
+_line: ContextVar[Line | None] = ContextVar("_line", default=None)
+
+
+class _Held(HTTPConnection):
+    """Tells the line of its call of itself, before it sends and when it is connected."""
+
+    def connect(self) -> None:
+        super().connect()
+        _tell(self)
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        _tell(self)
+        super().request(*args, **kwargs)
+
+
+class _HeldSecurely(HTTPSConnection):
+    """The same, over TLS."""
+
+    def connect(self) -> None:
+        super().connect()
+        _tell(self)
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        _tell(self)
+        super().request(*args, **kwargs)
+
+
+def _tell(connection: HTTPConnection) -> None:
+    line = _line.get()
+    connection.line = line  # type: ignore[attr-defined]
+    if line is not None:
+        line.hold(connection)
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Held
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _HeldSecurely
+
+
+class ContentFailed(Exception):
+    """What was to be sent raised its cause: not the network's error, though it may look so."""
+
+
+class Calls:
+    """Calls of one server. Lives until it is closed; any threads and greenlets share it.
+
+    :param url: of the server, with the path that its own paths begin with, if any.
+    :param pool_size: connections that are kept open.
+    :param connect: seconds for each try to connect.
+    :param read: seconds without a byte, after which the server counts as gone.
+    :param tries: more of them to connect, after the first.
+    :raises ValueError: this is no URL of a server.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int,
+        connect: float,
+        read: float | None,
+        tries: int,
+        **options: Any,
+    ) -> None:
+        parsed = parse_url(url)
+        good = parsed.scheme in {"http", "https"} and parsed.host and not parsed.auth
+        if not good or parsed.query is not None or parsed.fragment is not None:
+            raise ValueError(f"{url!r} is no http:// or https:// URL of a server")
+        #: The scheme, the host and the port.
+        self.origin = f"{parsed.scheme}://{parsed.netloc}"
+        #: What every target begins with.
+        self.base = (parsed.path or "").rstrip("/")
+        self._retries = Retry(
+            total=None, connect=tries, read=0, redirect=0, status=0, other=0,
+            allowed_methods=None, respect_retry_after_header=False, raise_on_redirect=False,
+        )  # fmt: skip
+        kind = _SecurePool if parsed.scheme == "https" else _Pool
+        self._pool: HTTPConnectionPool = kind(
+            str(parsed.host).strip("[]"),
+            parsed.port,
+            maxsize=pool_size,
+            timeout=Timeout(connect=connect, read=read),
+            **options,
+        )
+
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        self._pool.close()
+
+    def call(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: Iterable[bytes] | bytes | None = None,
+        *,
+        key: str | None = None,
+        line: Line | None = None,
+    ) -> Answer:
+        """Send a request; return its answer, whatever its status is.
+
+        :param target: after the base.
+        :param body: bytes with their length, or blocks, in chunks.
+        :param key: that it is about, for the errors.
+        :raises Unreachable: nothing was sent.
+        :raises AnswerLost: it may have been done, if it does more than reading.
+        :raises Exception: what ``body`` raised; the request was cut off.
+        """
+        set_to = _line.set(line)
+        try:
+            return self._call(method, target, headers, body, key, line)
+        finally:
+            _line.reset(set_to)
+
+    def _call(
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: Iterable[bytes] | bytes | None,
+        key: str | None,
+        line: Line | None,
+    ) -> Answer:
+        blocks = None if body is None or isinstance(body, bytes) else _guarded(body)
+        try:
+            response = self._pool.urlopen(
+                method,
+                self.base + target,
+                body=body if blocks is None else blocks,
+                headers={"accept-encoding": "identity", **headers},
+                retries=self._retries,
+                redirect=False,
+                chunked=blocks is not None,
+                preload_content=False,
+                decode_content=False,
+            )
+        except ContentFailed as error:
+            raise _cause(error) from None
+        except (HTTPError, OSError) as error:
+            raise _failure(error, method, key) from error
+        return Answer(response, method, key, line)
+
+
+class Answer:
+    """What a server answered: lives until its last byte was read, or it is closed."""
+
+    def __init__(
+        self, response: BaseHTTPResponse, method: str, key: str | None, line: Line | None
+    ) -> None:
+        self._response = response
+        self._method = method
+        self._key = key
+        self._line = line
+        self.status: int = response.status
+        self.headers: list[tuple[str, str]] = list(response.headers.items())
+
+    def header(self, name: str) -> str:
+        """Return the value of a header, empty where there is none."""
+        return self._response.headers.get(name, "")
+
+    def read(self, size: int = BLOCK) -> bytes:
+        """Return what has come, at most so many bytes; none at the end.
+
+        :raises AnswerLost: the answer ends too early.
+        """
+        try:
+            return self._response.read1(size) or b""
+        except (HTTPError, OSError, ValueError, AttributeError) as error:
+            self.close()
+            raise _failure(error, self._method, self._key) from error
+
+    def body(self) -> bytes:
+        """Return all of a short answer: 64 KiB of it; and end it."""
+        blocks = []
+        size = 0
+        with self:
+            while size < TAIL:
+                block = self.read(TAIL - size)
+                if not block:
+                    break
+                blocks.append(block)
+                size += len(block)
+        return b"".join(blocks)
+
+    def finish(self) -> None:
+        """Read the little that is left, so that the connection serves again; or close it."""
+        left = TAIL
+        while left > 0:
+            block = self.read(left)
+            if not block:
+                self._response.release_conn()
+                self._hang_up()
+                return
+            left -= len(block)
+        self.close()
+
+    def checked(self) -> Answer:
+        """Return it, if it is a success.
+
+        :raises RequestError: it is none; it has ended.
+        """
+        if 200 <= self.status < 300:
+            return self
+        raise self.failure()
+
+    def failure(self) -> RequestError:
+        """Return what an answer means that is no success, and end it."""
+        try:
+            body = self.body()
+        except RequestError:
+            body = b""
+        return failure_of(self.status, body, self._key)
+
+    def close(self) -> None:
+        """End it; what was not read to its end costs its connection."""
+        self._response.close()
+        self._response.release_conn()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line.hold(None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.finish()
+        except RequestError:
+            self.close()
+
+
+@contextmanager
+def reading_content() -> Iterator[None]:
+    """Tell what content raises from what the network does."""
+    try:
+        yield
+    except Exception as error:
+        raise ContentFailed from error
+
+
+def _guarded(body: Iterable[bytes]) -> Iterator[bytes]:
+    with reading_content():
+        blocks = iter(body)
+    while True:
+        with reading_content():
+            block = next(blocks, None)
+        if block is None:
+            return
+        yield block
+
+
+def _cause(error: ContentFailed) -> BaseException:
+    return error.__cause__ or error
+
+
+def _failure(error: Exception, method: str, key: str | None) -> RequestError:
+    reason = error.reason if isinstance(error, MaxRetryError) else error
+    if isinstance(reason, (NewConnectionError, ConnectTimeoutError)):
+        return Unreachable(f"no connection: {reason}", key=key)
+    changes = method not in {"GET", "HEAD"}
+    return AnswerLost(f"no whole answer: {reason}", key=key, maybe_applied=changes)

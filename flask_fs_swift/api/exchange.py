@@ -1,0 +1,253 @@
+"""One batch: its request, part by part, and what each part of its answer tells.
+
+A part of the answer names the part of the request that it is for, by number. What names none,
+or one for the second time, tells nothing: it is logged and left out. An answer that ends
+before its closing boundary was cut off; what it told before is good.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from .calls import TAIL
+from .compression import compress, longest
+from .content import blocks_of, check_content, size_of
+from .description import Description
+from .escaping import header_of, key_of
+from .failures import AnswerBroken, RequestError, failure_of
+from .fetched import Fetched
+from .operations import Delete, Get, Head, Operation, Put
+from .wire import (
+    PART_END,
+    Data,
+    Decoder,
+    End,
+    FramingError,
+    boundary_of,
+    closing,
+    part_head,
+)
+from .wire import Head as PartHead
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from .calls import Answer
+
+#: Bytes of one operation's content, as it is sent.
+LARGEST = 1024 * 1024
+
+_PREFIX = "x-sn-batch-operation-"
+_KINDS = {"put": "insert"}
+_INDEX = re.compile("[0-9]{1,9}")
+_STATUS = re.compile("([1-5][0-9]{2})(?: .*)?")
+# Bytes that are sent at a time, where they come in small pieces.
+_PIECE = 64 * 1024
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """One operation, ready to be sent. Lives until its result."""
+
+    #: Where it stood in the input.
+    number: int
+    operation: Operation
+    #: Of its part.
+    headers: dict[str, str]
+    #: Of what is put.
+    description: Description | None = None
+    #: Bytes of its part at most; None: it is no part of a batch, but a request of its own.
+    size: int | None = None
+    #: Whether its content is compressed while it is sent.
+    compresses: bool = False
+    #: Why it is not sent at all.
+    error: Exception | None = None
+
+    @property
+    def key(self) -> str | None:
+        """The key; None: the server makes one up."""
+        return self.operation.key
+
+    @property
+    def changes(self) -> bool:
+        """Tell whether it does more than reading."""
+        return isinstance(self.operation, (Put, Delete))
+
+
+def prepared(number: int, operation: Operation, describe: Callable[[Put], Description]) -> Task:
+    """Return an operation, ready to be sent: or why it is not."""
+    try:
+        return _prepared(number, operation, describe)
+    except Exception as error:  # noqa: BLE001 - its result
+        return Task(number, operation, {}, error=error)
+
+
+def _prepared(number: int, operation: Operation, describe: Callable[[Put], Description]) -> Task:
+    kind = _KINDS.get(operation.kind, operation.kind)
+    headers = {f"{_PREFIX}kind": kind}
+    if operation.key is not None:
+        headers[f"{_PREFIX}key"] = header_of(operation.key)
+    if not isinstance(operation, Put):
+        return Task(number, operation, headers, size=len(part_head("", headers)) + 64)
+    check_content(operation.content)
+    description = describe(operation)
+    headers.update(description.writable())
+    compresses = description.compression is not None and operation.precompressed is None
+    size = size_of(operation.content)
+    most = size if size is None or not compresses else longest(size)
+    if most is not None:
+        most = most + len(part_head("", headers)) + 64 if most <= LARGEST else None
+    return Task(number, operation, headers, description, most, compresses)
+
+
+class Batch:
+    """One request for many operations. Lives as long as that.
+
+    :param boundary: see :func:`.new_boundary`.
+    """
+
+    def __init__(self, tasks: list[Task], boundary: str) -> None:
+        self._tasks = tasks
+        self._boundary = boundary
+        # By their numbers in the request; those that were not answered.
+        self._sent: dict[int, Task] = {}
+        # Those whose content could not be read.
+        self._failed: list[tuple[Task, Exception]] = []
+
+    def request(self) -> Iterator[bytes]:
+        """Yield the request's body. Content that cannot be read is left out."""
+        pieces: list[bytes] = []
+        size = 0
+        for task in self._tasks:
+            try:
+                body = _body_of(task)
+            except Exception as error:  # noqa: BLE001 - its result
+                self._failed.append((task, error))
+                continue
+            self._sent[len(self._sent)] = task
+            pieces += [part_head(self._boundary, task.headers), body, PART_END]
+            size += len(body)
+            if size >= _PIECE:
+                yield b"".join(pieces)
+                pieces, size = [], 0
+        yield b"".join([*pieces, closing(self._boundary)])
+
+    def results(self, answer: Answer) -> Iterator[tuple[Task, Any, Exception | None]]:
+        """Yield what the answer tells, as it comes: a task, and its value or its error.
+
+        :raises RequestError: it is no answer, or was cut off. Tasks that were not yielded may
+            have been done.
+        """
+        for task, error in self._failed:
+            yield task, None, error
+        answer.checked()
+        try:
+            decoder = Decoder(boundary_of(answer.header("content-type")))
+            while not decoder.is_closed:
+                block = answer.read()
+                if not block:
+                    decoder.finish()
+                yield from self._told(decoder, block)
+        except (FramingError, ValueError) as error:
+            raise AnswerBroken(
+                f"the answer to a batch is none: {error}", maybe_applied=True
+            ) from error
+        answer.finish()
+
+    _headers: dict[str, str]
+    _content: bytearray
+    _task: Task | None = None
+
+    def _told(self, decoder: Decoder, block: bytes) -> Iterator[tuple[Task, Any, Exception | None]]:
+        for event in decoder.feed(block):
+            if isinstance(event, PartHead):
+                self._task = self._named(event.headers)
+                self._headers, self._content = event.headers, bytearray()
+            elif isinstance(event, Data) and self._task is not None:
+                self._content += event.data
+            elif isinstance(event, End) and self._task is not None:
+                task, self._task = self._task, None
+                yield (task, *_outcome(task, self._headers, bytes(self._content)))
+                self._content = bytearray()
+
+    def _named(self, headers: dict[str, str]) -> Task | None:
+        index = headers.get(f"{_PREFIX}index", "")
+        task = self._sent.pop(int(index), None) if _INDEX.fullmatch(index) else None
+        if task is None:
+            _log.warning("a part of an answer is for no operation that waits: index %r", index[:20])
+        return task
+
+
+def _body_of(task: Task) -> bytes:
+    operation = task.operation
+    if not isinstance(operation, Put):
+        return b""
+    content = operation.content
+    if isinstance(content, (bytes, bytearray, memoryview)):
+        body = bytes(content)
+    else:
+        # As much as it said that it has: more may not fit.
+        size = size_of(content) or 0
+        body = b"".join(blocks_of(io.BytesIO(cast("io.BufferedIOBase", content).read(size))))
+        if (longest(size) if task.compresses else size) > LARGEST:
+            raise ValueError("the file has grown since it was looked at")
+    return compress(body) if task.compresses else body
+
+
+def _outcome(task: Task, headers: dict[str, str], content: bytes) -> tuple[Any, Exception | None]:
+    try:
+        return _value(task, headers, content), None
+    except RequestError as error:
+        return None, error
+    except Exception as error:  # noqa: BLE001 - its result
+        return None, AnswerBroken(
+            f"the part for it is no answer: {error}", key=task.key, maybe_applied=task.changes
+        )
+
+
+def _value(task: Task, headers: dict[str, str], content: bytes) -> Any:
+    """Return what a part tells.
+
+    :raises RequestError: it was not done.
+    :raises ValueError: it tells something else.
+    """
+    said = _STATUS.fullmatch(headers.get(f"{_PREFIX}status", ""))
+    if said is None:
+        raise ValueError("it has no status")
+    status = int(said[1])
+    operation = task.operation
+    if status == 404 and not isinstance(operation, Put):
+        return None
+    if not 200 <= status < 300:
+        raise failure_of(status, content[:TAIL], task.key)
+    kind = headers.get(f"{_PREFIX}kind", "").lower()
+    if kind and kind != task.headers[f"{_PREFIX}kind"]:
+        raise ValueError(f"it is for another kind of operation, {kind[:20]!r}")
+    key = headers.get(f"{_PREFIX}key")
+    key = task.key if key is None else key_of(key)
+    if key is None or key != (task.key or key):
+        raise ValueError("it names no key, or another one")
+    if isinstance(operation, Put):
+        return key
+    if isinstance(operation, Delete):
+        return None
+    description = Description.of_response(headers.items())
+    if isinstance(operation, Head):
+        return description
+    return _fetched(operation, description, content)
+
+
+def _fetched(operation: Get, description: Description, content: bytes) -> Fetched:
+    file = io.BytesIO(content)
+    return Fetched(
+        operation.key,
+        description,
+        file.read,
+        decompress=operation.decompress,
+        limit=operation.limit,
+    )

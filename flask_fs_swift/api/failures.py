@@ -1,0 +1,96 @@
+"""What a client raises: which request failed, what the server said, may it have been done.
+
+Values that could not be sent at all are a ``ValueError`` or a ``TypeError``: nothing was sent.
+"""
+
+from __future__ import annotations
+
+from flask_fs_swift.errors import FSError
+
+from .refusals import Refusal
+
+
+class RequestError(FSError):
+    """A request failed: the root of this tree."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int | None = None,
+        body: bytes = b"",
+        key: str | None = None,
+        maybe_applied: bool = False,
+    ) -> None:
+        super().__init__(message, filename=key, maybe_applied=maybe_applied)
+        self.http_status = status
+        #: What the server sent with it: at most 64 KiB.
+        self.body = body
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status of the answer; None where there was none, or none that counts."""
+        return self.http_status
+
+    @property
+    def key(self) -> str | None:
+        """The key that the request was about; None where it was about none, or many."""
+        return self.filename
+
+
+class Unreachable(RequestError):
+    """There was no connection in time. Nothing was sent."""
+
+
+class AnswerLost(RequestError):
+    """The connection broke, or was silent for too long. What was sent may have been done."""
+
+
+class AnswerBroken(RequestError):
+    """What came is no answer of the protocol, or was cut off. It may have been done."""
+
+
+class Denied(RequestError):
+    """The token is missing, wrong or expired, or does not allow this. Nothing was done."""
+
+
+class ObjectNotFound(RequestError):
+    """There is no such object, or none any more."""
+
+
+class ExpiryNotExtended(RequestError):
+    """The object never expires, or was changed at the same time. Nothing was done."""
+
+
+class ServerBusy(RequestError):
+    """The server has too much to do. Nothing was done; try again later."""
+
+
+class ServerFailed(RequestError):
+    """The server has failed in the middle. It may have been done."""
+
+
+class TooMuchContent(RequestError):
+    """More bytes came out of compressed content than its reader allows for."""
+
+
+_OF_STATUS = {
+    401: Denied,
+    403: Denied,
+    404: ObjectNotFound,
+    409: ExpiryNotExtended,
+    429: ServerBusy,
+    503: ServerBusy,
+}
+
+
+def failure_of(status: int, body: bytes, key: str | None = None) -> RequestError:
+    """Return what an answer means that is no success."""
+    kind = _OF_STATUS.get(status, ServerFailed if status >= 500 else RequestError)
+    return kind(
+        str(Refusal.read(status, body)),
+        status=status,
+        body=body,
+        key=key,
+        maybe_applied=kind is ServerFailed,
+    )
