@@ -321,7 +321,7 @@ def test_a_slow_input_does_not_keep_results_waiting(session_of: Any) -> None:
     def slow() -> Iterator[Operation]:
         yield Get("a")
         time.sleep(0.3)
-        for number in range(20):
+        for number in range(100):
             yield Get(f"k{number}")
             time.sleep(0.05)
 
