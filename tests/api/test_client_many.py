@@ -90,6 +90,14 @@ def threads() -> list[threading.Thread]:
 
 
 @widths
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch is sent when it is full, and not because it has waited."""
+    monkeypatch.setattr(many, "PATIENCE", 60.0)
+    monkeypatch.setattr(many, "BRIEFLY", 60.0)
+
+
+@pytest.mark.usefixtures("unhurried")
 def test_all_operations_in_one_batch(session_of: Any, width: int) -> None:
     store = Store()
     session = session_of(store)
@@ -366,6 +374,7 @@ def test_what_is_long_or_unsized_has_a_request_of_its_own(session_of: Any) -> No
     assert store.objects["long"][1] == content["long"]
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_batches_are_bounded(session_of: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     session = session_of(Store())
     done(session, (Put(b"x", f"k{number}") for number in range(2500)), 1)
@@ -376,6 +385,7 @@ def test_batches_are_bounded(session_of: Any, monkeypatch: pytest.MonkeyPatch) -
     assert [len(batch) for batch in batches(session)] == [4, 4, 2]
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_batch_that_reads_is_short(session_of: Any) -> None:
     session = session_of(Store())
     done(session, (Get(f"k{number}") for number in range(1000)), 1)
@@ -471,6 +481,7 @@ def test_others_overtake_what_waits(session_of: Any) -> None:
         assert [each.index for each in results] == [0, 1]
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_puts_without_a_key_never_wait(session_of: Any) -> None:
     session = session_of(Store())
     done(session, [Put(b"x") for _ in range(10)])
