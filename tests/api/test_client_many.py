@@ -89,7 +89,6 @@ def threads() -> list[threading.Thread]:
 # 1. Operations and results.
 
 
-@widths
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch is sent when it is full, and not because it has waited."""
@@ -97,6 +96,7 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(many, "BRIEFLY", 60.0)
 
 
+@widths
 @pytest.mark.usefixtures("unhurried")
 def test_all_operations_in_one_batch(session_of: Any, width: int) -> None:
     store = Store()
