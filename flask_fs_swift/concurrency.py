@@ -172,7 +172,8 @@ class Strand:
     """A function that runs at the same time as its caller, and may wait for anything.
 
     It runs in a greenlet where these have taken the place of threads, and in a thread of its
-    own elsewhere: with a copy of its maker's context variables. It must not raise.
+    own elsewhere, also for other threads of a patched process: with a copy of its maker's
+    context variables. It must not raise.
     Lives until it was joined.
 
     :param at_end: called when the function has ended, and also where its greenlet was killed
@@ -248,12 +249,41 @@ def _new_runner(function: Callable[[], None], at_end: Callable[[], None]) -> _Ru
     """
     if not _is_patched():
         return threading.Thread(target=function, name="flask-fs-swift")
+    if _native_ident() != _PATCHED_THREAD:
+        # A hub of its own runs only while the thread waits for something, and ends with it.
+        return _NativeThread(function)
     from gevent import Greenlet
 
     greenlet: Any = Greenlet(function)
     greenlet.rawlink(lambda _: at_end())
     runner: _Runner = greenlet
     return runner
+
+
+class _NativeThread:
+    """A real thread beside the greenlets of a patched process."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function = function
+        self._running = _native_lock()
+
+    def start(self) -> None:
+        self._running.acquire()
+        try:
+            _native("_thread", "start_new_thread")(self._run, ())
+        except BaseException:
+            self._running.release()
+            raise
+
+    def join(self) -> None:
+        with self._running:
+            pass
+
+    def _run(self) -> None:
+        try:
+            self._function()
+        finally:
+            self._running.release()
 
 
 def _has_not_ended() -> NoReturn:
@@ -289,6 +319,9 @@ def _is_patched() -> bool:
 
 _NATIVE_SOCKET = _native("socket", "socket")
 _native_lock: Callable[[], _thread.LockType] = _native("_thread", "allocate_lock")
+_native_ident: Callable[[], int] = _native("_thread", "get_ident")
+#: Where greenlets run, if any do: programs patch, and import, where they begin.
+_PATCHED_THREAD = _native_ident()
 _native_rlock: Callable[[], threading.RLock] = _native("_thread", "RLock")
 
 
