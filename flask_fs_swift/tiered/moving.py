@@ -193,9 +193,8 @@ class MovingIn:
                 else:
                     self._rows.log.abandon(found.name, owner=owner)
                     yield found
-        writes.sort(
-            key=lambda write: write.name
-        )  # So that two of these do not wait for each other.
+        # In one order, so that two of these do not wait for each other.
+        writes.sort(key=lambda write: write.name)
         written = self._rows.compare_and_write(*writes)  # (3), the commit point
         for write, one in zip(writes, written, strict=True):
             if one.result == "done":

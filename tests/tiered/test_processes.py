@@ -25,7 +25,6 @@ from .seeing import (
     assert_nothing_is_left,
     backend_of,
     change,
-    database_of,
     let_time_pass,
     recovery_of,
 )
@@ -308,11 +307,11 @@ def test_a_write_that_is_taken_over_again_and_again_is_given_up(
     assert_nothing_is_left(files)
 
 
+# A locked SQLite is in test_database.py.
+@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
 def test_a_heart_that_cannot_reach_the_database_beats_on(
-    files: Storage, settings: dict[str, Any], swift_faults: Faults, caplog: pytest.LogCaptureFixture
+    files: Storage, settings: dict[str, Any], swift_faults: Faults
 ) -> None:
-    if database_of(files)._is_sqlite:
-        pytest.skip("a locked SQLite is in test_database.py")
     slow, fs, app = in_app(settings, tiered_lease=0.9, swift_retries=0)
     swift_faults.add("slow_upload", method="PUT", path="/revisions/", seconds=0.7)
     content = os.urandom(3 * 1024 * 1024)
@@ -325,4 +324,3 @@ def test_a_heart_that_cannot_reach_the_database_beats_on(
         writing.result()
     assert files.read("slow") == content
     assert fs.close(app)
-    assert caplog is not None
