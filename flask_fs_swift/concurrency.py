@@ -325,11 +325,15 @@ _PATCHED_THREAD = _native_ident()
 _native_rlock: Callable[[], threading.RLock] = _native("_thread", "RLock")
 
 
+def _hub_of_thread() -> Hub | None:
+    local = sys.modules.get("gevent._hub_local")
+    return local.get_hub_if_exists() if local is not None else None
+
+
 def _running_hub() -> Hub | None:
     """Return this thread's hub; None where there is none, or where it cannot be yielded to."""
-    local = sys.modules.get("gevent._hub_local")
-    hub: Hub | None = local.get_hub_if_exists() if local is not None else None
-    if hub is None or local is None:
+    hub = _hub_of_thread()
+    if hub is None:
         return None
     # The hub's own callbacks cannot yield to it.
     return None if sys.modules["greenlet"].getcurrent() is hub else hub
@@ -512,6 +516,11 @@ class _Forking:
     def end_in_child(self) -> None:
         self._held = []
         self._lock = _native_lock()
+        hub = _hub_of_thread()
+        if hub is not None:
+            # A copy, whose threads are missing and whose wake-ups any of the processes may get.
+            # A patched fork does so by itself; then it was done twice, which is fine.
+            sys.modules["gevent.hub"].reinit(hub)
         for owner in list(_forgetting):
             owner.after_fork()
 

@@ -10,6 +10,7 @@ import pytest
 from situations.here import NativeTask, until
 from situations.hubs import below_a_hub, everywhere
 from situations.interrupting import Interruption, interruptions
+from tiered.children import Child
 
 from flask_fs_swift.concurrency import (
     Deadline,
@@ -17,6 +18,7 @@ from flask_fs_swift.concurrency import (
     Wakeup,
     new_lock,
     new_wakeup,
+    off_hub,
     pause,
     socket_home,
 )
@@ -129,6 +131,24 @@ def test_the_hub_itself_waits_without_yielding() -> None:
         return woken
 
     assert below_a_hub(task) == [False]
+
+
+# Python 3.12 and later warn, rightly, of forks beside other threads.
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_hub_that_was_copied_by_a_fork_serves_the_child() -> None:
+    def wait_for_a_disk() -> None:
+        assert off_hub(len, "abc") == 3
+
+    def task() -> None:
+        wait_for_a_disk()  # Now the hub has a thread, which no child has.
+        children = [Child(wait_for_a_disk) for _ in range(3)]
+        for child in children:
+            child.begin()
+        wait_for_a_disk()
+        for child in children:
+            child.end()
+
+    below_a_hub(task)
 
 
 @everywhere
