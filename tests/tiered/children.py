@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import traceback
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ class Child:
 
     def _run(self, tasks: tuple[Callable[[], object], ...], turn: int, done: int) -> None:
         code = 1
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(100)  # It does not outlive a parent that gave it up.
         try:
             for task in tasks:
                 if not os.read(turn, 1):
