@@ -55,6 +55,22 @@ BARS = (
     *(Bar(f"tiers-swift-{verb}", "wall", 1 / 3, "ours", ours="ours-tiered") for verb in _VERBS),
     *(Bar(f"tiers-5ms-{verb}", "wall", 1 / 10, "ours", ours="ours-tiered") for verb in _VERBS),
     Bar("tiers-page", "of a page at the beginning", 1.25, ours="ours-tiered"),
+    *(
+        Bar(f"service-{verb}", figure, limit, "objectstore", at_most=at_most, ours="ours-api")
+        for verb in ("put", "get")
+        for figure, limit, at_most in (("rate", 5.0, False), ("CPU", 0.2, True))
+    ),
+    *(
+        Bar(f"service-{verb}-{size}", figure, limit, at_most=False, ours="ours-api")
+        for verb in ("encode", "decode")
+        for size, figure, limit in (("64KiB", "speed", 500.0), ("empty", "rate", 100_000.0))
+    ),
+    Bar("service-first", "until the first", 10.0, ours="ours-api"),
+    *(
+        Bar(f"service-memory-{verb}", figure, 8.0, ours="ours-api")
+        for verb in ("put", "get")
+        for figure in ("added", "added to the service")
+    ),
     Bar("tls", "CPU", 2.0),
     Bar("import", "import", 70.0),
     Bar("pool", "CPU", 1.0),

@@ -22,13 +22,15 @@ REQUIREMENTS = {
     "swiftspec": ("swiftspec", *SHARED),
     "opendal": ("opendal", *SHARED),
     "orjson": ("orjson",),
+    "service": ("-e", f"{ROOT}[api,gevent]", "gunicorn"),
+    "objectstore-client": ("objectstore-client==0.2.10", *SHARED),
     "plots": ("-r", str(ROOT / "requirements" / "bench.txt")),
 }
 
 #: The environment that this program runs in, with all that the project is developed with.
 PROJECT = "project"
 #: Those whose packages are lent this checkout.
-OURS = (PROJECT, "ours")
+OURS = (PROJECT, "ours", "service")
 
 
 class NotInstalled(Exception):
@@ -69,7 +71,7 @@ def variables(name: str) -> dict[str, str]:
 
 def _wanted(name: str) -> str:
     files = [Path(part) for part in REQUIREMENTS[name] if part.endswith(".txt")]
-    files += [ROOT / "setup.py"] if name == "ours" else []
+    files += [ROOT / "setup.py"] if name in OURS else []
     text = "".join(file.read_text() for file in files)
     return "\n".join([sys.version, *REQUIREMENTS[name], text])
 

@@ -115,6 +115,15 @@ _PEERS = (
         caveats=(("list", "names and sizes"),),
     ),
     Peer("raw", "raw socket", "raw", notes=("the floor: text on a socket, and MD5",)),
+    Peer(
+        "objectstore",
+        "objectstore-client",
+        "objectstore",
+        "objectstore-client",
+        "objectstore_client",
+        on_request=True,
+        notes=("a call for each object, by three threads",),
+    ),
     Peer("md5", "MD5 alone", "md5", on_request=True, notes=("reads the file and hashes it",)),
 )
 
@@ -145,4 +154,13 @@ def peers(transports: tuple[str, ...]) -> tuple[Peer, ...]:
         on_request=True,
         notes=("its small files are in SQLite, on the disk of the machine, and synchronous",),
     )
-    return (first, *others, faster, in_segments, in_tiers, *_PEERS)
+    over_http = Peer(
+        "ours-api",
+        "… over HTTP",
+        "api",
+        "service",
+        "flask_fs_swift.api",
+        on_request=True,
+        notes=("its client of the service, which runs below gunicorn, with 16 threads",),
+    )
+    return (first, *others, faster, in_segments, in_tiers, over_http, *_PEERS)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .clients.client import KIB, MIB, Cannot
-from .workshop import DELAY
+from .workshop import DELAY, SPEAKERS
 from .workshop import POOL as DEFAULT_POOL
 
 if TYPE_CHECKING:
@@ -78,6 +78,11 @@ ABOVE = Figure(
 )
 ROUNDS = Figure("time, in rounds of the delay", "", lambda f: f["wall"] / f["rounds"])
 
+FIRST = Figure("until the first", "% of its time", lambda f: f["first"] / f["wall"] * 100)
+AT_SERVICE = Figure("added to the service", "MiB", lambda f: f["at_service"])
+PARTS = Figure("rate", "parts/s", lambda f: f["count"] / f["cpu"], less_is_better=False)
+OF_CORE = Figure("speed", "MB/s", lambda f: f["bytes"] / f["cpu"] / 1e6, less_is_better=False)
+
 OF_FIRST = Figure("of a page at the beginning", "", lambda f: f["wall"] / f["first"])
 
 ROWS: list[Row] = []
@@ -103,6 +108,7 @@ def row(
 
 MANY = "Many in one call: files of 1 KiB, to a server that answers after 20 ms"
 TIERS = "Two tiers: small files in SQLite, side by side with files in Swift"
+SERVICE = "Over HTTP: clients of the service, whose objects are in the fast server"
 SMALL = "Small files: CPU per operation"
 AT_ONCE = "Many at once: operations per second, writing and reading 1 KiB in turn"
 LARGE = "Large files"
@@ -475,3 +481,79 @@ def many_delete(shop: Workshop, peer: Peer) -> Figures:
     figures = child.do("delete_many", count=DELETED)
     # The question itself is a request.
     return {**figures, "requests": float(shop.server.stats()["requests"] - before - 1)}
+
+
+#: The threads that the published client is used with, and the requests at once of ours.
+REQUESTS_AT_ONCE = 3
+
+
+def _of_service(
+    name: str, title: str, *figures: Figure, most_rounds: int = 5
+) -> Callable[[Callable[[Workshop, Child], Figures]], None]:
+    """Register what a client of the service does as a row."""
+
+    def register(work: Callable[[Workshop, Child], Figures]) -> None:
+        @row(f"service-{name}", title, SERVICE, *figures, most_rounds=most_rounds,
+             also=SPEAKERS)  # fmt: skip
+        def of_service(shop: Workshop, peer: Peer) -> Figures:
+            child = shop.of_service(peer)
+            try:
+                return work(shop, child)
+            finally:
+                child.end()
+
+    return register
+
+
+@_of_service("put", f"put {PUT:,} of 1 KiB", RATE, CPU_EACH)
+def service_put(_shop: Workshop, child: Child) -> Figures:
+    child.do("write_many", count=100, width=REQUESTS_AT_ONCE)
+    return child.do("write_many", count=PUT, width=REQUESTS_AT_ONCE)
+
+
+@_of_service("get", f"get {PUT:,} of 1 KiB", RATE, CPU_EACH)
+def service_get(_shop: Workshop, child: Child) -> Figures:
+    child.do("read_many", count=100, width=REQUESTS_AT_ONCE, size=KIB)
+    return child.do("read_many", count=PUT, width=REQUESTS_AT_ONCE, size=KIB)
+
+
+@_of_service("first", f"get {PUT:,} of 64 KiB in one request", SPEED, FIRST)
+def service_first(_shop: Workshop, child: Child) -> Figures:
+    child.do("read_many", count=10, width=1, size=64 * KIB)
+    return child.do("read_many", count=PUT, width=1, size=64 * KIB)
+
+
+def added_on_both_sides(shop: Workshop, child: Child, verb: str) -> Figures:
+    """Move 1 GiB after 1 MiB; tell what that adds to the client and to the service."""
+    child.do(verb, count=1, size=MIB)
+    before = shop.service.forget_peak()
+    figures = child.do(
+        "added",
+        warm={"do": verb, "count": 1, "size": MIB},
+        measured={"do": verb, "count": 1, "size": GIB},
+    )
+    return {**figures, "at_service": shop.service.peak() - before}
+
+
+@_of_service("memory-put", "put 1 GiB that can be read only once", ADDED, AT_SERVICE, most_rounds=3)
+def service_memory_put(shop: Workshop, child: Child) -> Figures:
+    return added_on_both_sides(shop, child, "write_passing")
+
+
+@_of_service("memory-get", "get 1 GiB in chunks", ADDED, AT_SERVICE, most_rounds=3)
+def service_memory_get(shop: Workshop, child: Child) -> Figures:
+    return added_on_both_sides(shop, child, "read_chunks")
+
+
+def _codec(verb: str, title: str) -> None:
+    @_of_service(f"{verb}-64KiB", f"{title} parts of 64 KiB, per core", OF_CORE)
+    def large(_shop: Workshop, child: Child) -> Figures:
+        return child.do(verb, count=5000, size=64 * KIB)
+
+    @_of_service(f"{verb}-empty", f"{title} empty parts, per core", PARTS)
+    def empty(_shop: Workshop, child: Child) -> Figures:
+        return child.do(verb, count=100_000, size=0)
+
+
+_codec("encode", "make")
+_codec("decode", "take apart")

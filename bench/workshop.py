@@ -10,15 +10,18 @@ import tempfile
 import zipfile
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flask_fs_swift.api.keys import new_key_pair
 from flask_fs_swift.devserver import DevServer
 
 from . import environments
 from .children import Child, Failed
 from .clients.client import MEMBER, MIB, Cannot, Setup, create_container
 from .fast_server import FastServer
+from .service import Service
 from .tls_front import NoCertificate, TLSFront
 
 if TYPE_CHECKING:
@@ -26,7 +29,12 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer, Self
 
+    from flask_fs_swift.api.keys import KeyPair
+
     from .peers import Peer
+
+#: Who speaks to the service.
+SPEAKERS = ("ours-api", "objectstore")
 
 #: Connections that a pool may have where a row needs no more: what it has by default.
 POOL = 20
@@ -158,6 +166,28 @@ class Workshop:
             self._distant[delay] = server
         setup = Setup(self._distant[delay].auth_url, pool_size=pool)
         return self._of_another(peer, setup)
+
+    def of_service(self, peer: Peer) -> Child:
+        """Start a child that speaks to the service; the caller ends it.
+
+        :raises Cannot: it does not, or the service cannot be run here.
+        """
+        if peer.name not in SPEAKERS:
+            raise Cannot("does not speak the service's protocol")
+        self._place_server(free=True)
+        setup = Setup(self.server.auth_url, service=self.service.url, secret=self._keys.private)
+        child = Child(peer, "plain", setup)
+        self.versions.setdefault(peer.name, child.version)
+        return child
+
+    @cached_property
+    def service(self) -> Service:
+        """The service, which is started when it is first asked for."""
+        return self._ending.enter_context(Service(self.server.auth_url, self._keys.public))
+
+    @cached_property
+    def _keys(self) -> KeyPair:
+        return new_key_pair()
 
     def real(self, peer: Peer) -> Child:
         """Start a child whose server is the development Swift; the caller ends it.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from typing_extensions import Self
@@ -19,6 +20,11 @@ MIB = 1024 * KIB
 
 #: The container of everything but listings.
 CONTAINER = "files"
+
+#: What clients of the service sign with, and where they keep their objects.
+KEY_ID = "bench"
+USECASE = "files"
+SCOPES = {"org": 1}
 
 #: An object that is absent before it is written and after: the server stores nothing.
 ABSENT = "new.bin"
@@ -53,6 +59,9 @@ class Setup:
     one_object: int | None = None
     #: Whether small files are in a database of its own.
     tiered: bool = False
+    #: The service's URL and the PEM of a key that it trusts, where there is a service.
+    service: str | None = None
+    secret: str = field(default="", repr=False)
 
     @classmethod
     def from_json(cls, text: str) -> Setup:
@@ -74,6 +83,24 @@ def create_container(setup: Setup) -> None:
         f"{url}/{CONTAINER}", headers={"X-Auth-Token": token}, method="PUT"
     )
     urllib.request.urlopen(request).close()
+
+
+def of_service(setup: Setup) -> tuple[str, str]:
+    """Return the service's URL and a secret key.
+
+    :raises Cannot: it is not about the service.
+    """
+    if setup.service is None:
+        raise Cannot("speaks to the service, not to Swift")
+    return setup.service, setup.secret
+
+
+def resident(entry: str, process: int | str = "self") -> float:
+    """Return a field of a process's memory, in MiB."""
+    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+        if line.startswith(entry + ":"):
+            return int(line.split()[1]) / 1024
+    raise LookupError(entry)
 
 
 class Client:
@@ -149,6 +176,18 @@ class Client:
     def write_many(self, names: list[str], data: bytes, width: int) -> None:
         """Store the same bytes under many names, so many at a time."""
         raise Cannot("has no call for many")
+
+    def read_many(self, names: list[str], width: int) -> Iterator[bytes]:
+        """Read many objects, so many at a time; yield them as they come."""
+        raise Cannot("has no call for many")
+
+    def encode(self, count: int, size: int) -> Iterator[bytes]:
+        """Yield a stream of so many parts."""
+        raise Cannot("has no parts")
+
+    def decode(self, stream: Iterable[bytes]) -> int:
+        """Return how many parts there are in what ``encode`` yields."""
+        raise Cannot("has no parts")
 
     def delete_many(self, container: str, names: list[str]) -> None:
         """Remove many objects of a container."""

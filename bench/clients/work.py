@@ -11,10 +11,11 @@ import resource
 import threading
 import time
 import zipfile
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .client import ABSENT, ARCHIVE, KIB, MEMBER, MIB, SAVED, Client
+from .client import ABSENT, ARCHIVE, KIB, MEMBER, MIB, SAVED, Client, resident
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -155,6 +156,40 @@ def write_many(client: Client, count: int, width: int) -> Figures:
     return {**timed(lambda: client.write_many(names, BLOCK, width)), "count": count, "width": width}
 
 
+def read_many(client: Client, count: int, width: int, size: int) -> Figures:
+    """Read so many objects in one call; tell also when the first was there."""
+    names = [f"{number}/s{size}" for number in range(count)]
+    first = 0.0
+    began = time.perf_counter()
+
+    def check() -> None:
+        nonlocal first
+        for content in client.read_many(names, width):
+            first = first or time.perf_counter() - began
+            if len(content) != size:
+                raise OSError("half an object")
+
+    return {**timed(check), "count": count, "first": first, "bytes": size * count}
+
+
+def encode(client: Client, count: int, size: int) -> Figures:
+    """Make a stream of parts."""
+    figures = timed(lambda: deque(client.encode(count, size), maxlen=0))
+    return {**figures, "count": count, "bytes": size * count}
+
+
+def decode(client: Client, count: int, size: int) -> Figures:
+    """Take a stream of parts apart, 64 KiB at a time."""
+    stream = b"".join(client.encode(count, size))
+    blocks = [stream[at : at + 64 * KIB] for at in range(0, len(stream), 64 * KIB)]
+
+    def check() -> None:
+        if client.decode(blocks) != count:
+            raise OSError("half the parts")
+
+    return {**timed(check), "count": count, "bytes": size * count}
+
+
 def delete_many(client: Client, count: int) -> Figures:
     """Remove so many listed objects in one call."""
     names = [f"photos/2026/01/{number:07}-image.jpeg" for number in range(count)]
@@ -228,14 +263,6 @@ def stall(client: Client, verb: str, path: str, size: int) -> Figures:
     gevent.sleep(0.002)  # A pause that has not ended is told at the next tick.
     ticking.kill()
     return {**figures, "stall": worst}
-
-
-def resident(field: str) -> float:
-    """Return a field of this process's memory, in MiB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1]) / 1024
-    raise LookupError(field)
 
 
 def added(client: Client, warm: dict[str, object], measured: dict[str, object]) -> Figures:
