@@ -6,10 +6,11 @@ asks for nothing possible is answered by an error of its own.
 
 Clients send all before they read: who answered them earlier could wait for them while they
 wait in turn. So answers are kept until the request has come in, up to 4 MiB of them in
-memory and more in a temporary file. From then on each is sent when its operation ends.
+memory and more in a temporary file. From then on each is sent when its operation ends. Of a
+request up to 1 MiB is read before its first operation begins: most have come in by then.
 
-Memory: for each operation that runs, or waits to, up to 1 MiB of its content, which is all
-that an insert may have, and what is more of a read goes to a temporary file.
+Memory: that, and for each operation that runs, or waits to, up to 1 MiB of its content, which
+is all that an insert may have, and what is more of a read goes to a temporary file.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from __future__ import annotations
 import uuid
 from collections import deque
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from tempfile import SpooledTemporaryFile
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from flask_fs_swift.concurrency import new_lock
 from flask_fs_swift.errors import FileNotFound
 from flask_fs_swift.intake import HELD
 from flask_fs_swift.operations import Delete, Operation, Outcome, Put
@@ -64,6 +66,9 @@ MOST_PARTS = 10_000
 LONGEST_INSERT = 1024 * 1024
 #: Bytes of a request.
 LONGEST_REQUEST = 1024**3
+#: Bytes of a request that are read before anything is done. Most end within them, and their
+#: answers are sent as they come.
+AHEAD = 1024 * 1024
 
 _PREFIX = "x-sn-batch-operation-"
 _KINDS = {"get": READ, "head": READ, "delete": DELETE, "insert": WRITE}
@@ -106,21 +111,22 @@ class _Batch:
         self._service = service
         self._call = call
         self._parts = _Parts(call, boundary)
+        self._unsent = _Unsent()
         self.boundary = new_boundary()
         # What was asked of the storage, in its order.
         self._asked: list[_Asked] = []
         # Answers to parts of which nothing was asked.
         self._refused: deque[bytes] = deque()
-        self._has_come_in = False
 
     def answers(self) -> Generator[bytes]:
         """Do the operations; yield their answers, the first when the request has come in."""
         with (
             SpooledTemporaryFile(HELD) as kept,
+            self._unsent,
             self._call.files.many(self._operations()) as outcomes,
         ):
             for block in self._answers(outcomes):
-                if not self._has_come_in:
+                if not self._parts.have_come_in:
                     kept.write(block)
                     continue
                 yield from _taken(kept)
@@ -152,7 +158,6 @@ class _Batch:
                 index += 1
         except FramingError as error:
             self._refuse(index, Refusal.of(400, error))
-        self._has_come_in = True
 
     def _operation(self, index: int, head: Mapping[str, str], content: bytes | None) -> Operation:
         """Return what a part asks for.
@@ -183,7 +188,7 @@ class _Batch:
             return _insert(name, content or b"", description, self._call.now)
         if kind == "delete":
             return Delete(name)
-        return _Read(name, self._call.now, with_content=kind == "get")
+        return _Read(name, self._call.now, self._unsent if kind == "get" else None)
 
     def _refuse(self, index: int, refusal: Refusal) -> None:
         self._refused.append(self._head(index, refusal.status) + refusal.json + PART_END)
@@ -230,14 +235,24 @@ def _taken(kept: IO[bytes]) -> Iterator[bytes]:
 class _Parts:
     """The parts of a request: the headers of each, and its content if it is an insert's.
 
+    :raises Refusal: 400, the request broke off; also while it is iterated.
     :raises FramingError: while it is iterated; what was yielded before is good.
     """
 
     def __init__(self, call: Call, boundary: str) -> None:
         self._body = call.body
         self._decoder = Decoder(boundary)
+        #: Whether the request has come in: nothing more is read of it.
+        self.have_come_in = False
+        self._ahead = list(islice(self._blocks(), AHEAD // _BLOCK))
 
     def __iter__(self) -> Iterator[tuple[Mapping[str, str], bytes | None]]:
+        try:
+            yield from self._parts()
+        finally:
+            self.have_come_in = True
+
+    def _parts(self) -> Iterator[tuple[Mapping[str, str], bytes | None]]:
         head: Mapping[str, str] = {}
         content: bytearray | None = None
         count = 0
@@ -259,11 +274,17 @@ class _Parts:
 
     def _events(self) -> Iterator[Any]:
         read = 0
-        while block := self._body.read(_BLOCK):
+        ahead, self._ahead = self._ahead, []
+        for block in chain(ahead, self._blocks()):
             read += len(block)
             if read > LONGEST_REQUEST:
                 raise FramingError(f"a batch has at most {LONGEST_REQUEST} bytes")
             yield from self._decoder.feed(block)
+
+    def _blocks(self) -> Iterator[bytes]:
+        while block := self._body.read(_BLOCK):
+            yield block
+        self.have_come_in = True
 
 
 def _is_insert(head: Mapping[str, str]) -> bool:
@@ -279,6 +300,36 @@ def _insert(name: str, content: bytes, description: Description, now: float) -> 
         metadata=to_metadata(description),
         expires_after=seconds_of(description, now),
     )
+
+
+class _Unsent:
+    """The contents that were read and are not sent yet; none is left open.
+
+    Lives as long as the batch, and the operations that it has started longer. State, guarded by
+    ``_lock``: ``_contents``, which are open; None when nobody wants any more.
+    """
+
+    def __init__(self) -> None:
+        self._lock = new_lock()
+        self._contents: set[IO[bytes]] | None = set()
+
+    def keep(self, content: IO[bytes]) -> None:
+        """Close it in the end, or at once."""
+        with self._lock:
+            is_wanted = self._contents is not None
+            if self._contents is not None:
+                self._contents.add(content)
+        if not is_wanted:
+            content.close()
+
+    def __enter__(self) -> None:
+        """Do nothing."""
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            contents, self._contents = self._contents or set(), None
+        for content in contents:
+            content.close()
 
 
 class _Found:
@@ -308,7 +359,8 @@ class _Read(Operation):
     name: str
     #: Unix time, in seconds.
     now: float
-    with_content: bool
+    #: Where its content is kept; None: it is not asked for.
+    unsent: _Unsent | None
 
     def claims(self) -> tuple[Claim, ...]:
         """Return its name."""
@@ -317,11 +369,12 @@ class _Read(Operation):
     def perform(self, files: Files, /) -> _Found:
         """Read it."""
         content: Any = None
-        if self.with_content:
+        if self.unsent is not None:
             with files.read_chunks(self.name) as stream:
                 info = stream.info
                 description = living(info, self.now)
                 content = _held(stream)
+            self.unsent.keep(content)
         else:
             info = files.info(self.name)
             description = living(info, self.now)

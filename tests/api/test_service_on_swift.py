@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from flask_fs_swift.api.batches import LONGEST_INSERT
 from flask_fs_swift.api.stored import description_of
+from flask_fs_swift.api.wire import closing
 
 from .served import serving
-from .test_batches import TYPE, done, op
+from .test_batches import BOUNDARY, TYPE, done, op
 from .test_service import KEYS, expires, patched
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
     from flask_fs_swift import Storage
     from flask_fs_swift.api.keys import KeyPair
+    from flask_fs_swift.devserver import Faults
 
     from .served import Served
 
@@ -106,6 +110,26 @@ def test_a_batch(served: Served) -> None:
     ]
     assert {answers[80 + number].status for number in range(40)} == {"204 No Content"}
     assert {answers[120 + number].status for number in range(40)} == {"404 Not Found"}
+
+
+def test_answers_are_sent_while_others_are_still_asked_for(
+    make_storage: MakeStorage, key_pairs: dict[str, KeyPair], swift_faults: Faults
+) -> None:
+    files = make_storage(pool_size=1)
+    with serving("werkzeug", key_pairs, files) as served:
+        served.put("k", bytes(LONGEST_INSERT))
+        batch = b"".join([*[op("get", "k")] * 40, closing(BOUNDARY)])
+        head = (
+            f"POST /v1/objects:batch/test/org=1/ HTTP/1.1\r\nHost: x\r\n"
+            f"x-os-auth: Bearer {served.token()}\r\n"
+            f"Content-Type: {TYPE}\r\nContent-Length: {len(batch)}\r\n\r\n"
+        )
+        with served.connect() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+            connection.sendall(head.encode() + batch)
+            assert connection.recv(1000)
+            # What is not received fills a buffer of some megabytes, and then nothing is done.
+            assert sum(asked.method == "GET" for asked in swift_faults.requests()) < 30
 
 
 def test_who_finds_no_connection_is_told_to_come_again(
