@@ -17,15 +17,16 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
-from tempfile import SpooledTemporaryFile
+from tempfile import SpooledTemporaryFile, TemporaryFile
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from flask_fs_swift.concurrency import new_lock
-from flask_fs_swift.errors import FileNotFound
+from flask_fs_swift.errors import FileExists, FileNotFound
 from flask_fs_swift.intake import HELD
-from flask_fs_swift.operations import Delete, Operation, Outcome, Put
+from flask_fs_swift.operations import Delete, Operation, Outcome
 
 from .answers import refusal_of, respond
 from .description import Description
@@ -185,7 +186,7 @@ class _Batch:
             self._service.check_policy(self._call.place, description.expiration)
         self._asked.append(_Asked(index, kind, key))
         if description is not None:
-            return _insert(name, content or b"", description, self._call.now)
+            return _Insert(name, content or b"", description, self._call.now)
         if kind == "delete":
             return Delete(name)
         return _Read(name, self._call.now, self._unsent if kind == "get" else None)
@@ -205,9 +206,13 @@ class _Batch:
         elif isinstance(outcome.value, _Found):
             found = outcome.value
             known.update(found.description.headers())
-            yield self._head(asked.index, _DONE[asked.kind], known)
-            with found:
-                yield from found.blocks()
+            head = self._head(asked.index, _DONE[asked.kind], known)
+            if isinstance(found.content, bytes):  # Each block costs a system call.
+                yield b"".join((head, found.content, PART_END))
+                return
+            yield head
+            with found.content as content:
+                yield from iter(partial(content.read, CHUNK), b"")
             yield PART_END
         else:
             yield self._head(asked.index, _DONE[asked.kind], known) + PART_END
@@ -291,15 +296,40 @@ def _is_insert(head: Mapping[str, str]) -> bool:
     return head.get(_PREFIX + "kind", "").lower() == "insert"
 
 
-def _insert(name: str, content: bytes, description: Description, now: float) -> Put:
-    return Put(
-        name,
-        content,
-        overwrite=True,
-        content_type=description.content_type,
-        metadata=to_metadata(description),
-        expires_after=seconds_of(description, now),
-    )
+@dataclass(frozen=True, slots=True)
+class _Insert(Operation):
+    """Store an object; the value is nothing.
+
+    Most keys are new. Who replaces a file has to look for segments of the old one, who creates
+    one has not.
+    """
+
+    name: str
+    content: bytes = field(repr=False)
+    description: Description
+    #: Unix time, in seconds.
+    now: float
+
+    def claims(self) -> tuple[Claim, ...]:
+        """Return its name."""
+        return ((self.name, True),)
+
+    def perform(self, files: Files, /) -> None:
+        """Store it."""
+        try:
+            self._write(files, overwrite=False)
+        except FileExists:
+            self._write(files, overwrite=True)
+
+    def _write(self, files: Files, *, overwrite: bool) -> None:
+        files.write(
+            self.name,
+            self.content,
+            overwrite,
+            content_type=self.description.content_type,
+            metadata=to_metadata(self.description),
+            expires_after=seconds_of(self.description, self.now),
+        )
 
 
 class _Unsent:
@@ -332,24 +362,12 @@ class _Unsent:
             content.close()
 
 
+@dataclass(frozen=True, slots=True)
 class _Found:
-    """What was read of an object. Whoever sends it closes it."""
+    """What was read of an object: its content too, unless it was not asked for."""
 
-    def __init__(self, description: Description, content: IO[bytes] | None) -> None:
-        self.description = description
-        self._content = content
-
-    def blocks(self) -> Iterator[bytes]:
-        """Yield the content."""
-        while self._content is not None and (block := self._content.read(CHUNK)):
-            yield block
-
-    def __enter__(self) -> None:
-        """Do nothing."""
-
-    def __exit__(self, *_: object) -> None:
-        if self._content is not None:
-            self._content.close()
+    description: Description
+    content: bytes | IO[bytes] = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,27 +386,40 @@ class _Read(Operation):
 
     def perform(self, files: Files, /) -> _Found:
         """Read it."""
-        content: Any = None
-        if self.unsent is not None:
+        content: bytes | IO[bytes] = b""
+        if self.unsent is None:
+            info = files.info(self.name)
+            description = living(info, self.now)
+        else:
             with files.read_chunks(self.name) as stream:
                 info = stream.info
                 description = living(info, self.now)
                 content = _held(stream)
-            self.unsent.keep(content)
-        else:
-            info = files.info(self.name)
-            description = living(info, self.now)
+            if not isinstance(content, bytes):
+                self.unsent.keep(content)
         touch(cast("Storage", files), info, description, self.now)
         return _Found(description, content)
 
 
-def _held(stream: Iterable[bytes]) -> IO[bytes]:
-    file = SpooledTemporaryFile(LONGEST_INSERT)  # noqa: SIM115 - whoever sends it closes it
+def _held(stream: Iterable[bytes]) -> bytes | IO[bytes]:
+    """Return what is read: as bytes if it is short, else as a file, which is to be closed."""
+    chunks = iter(stream)
+    begun = []
+    size = 0
+    for chunk in chunks:
+        begun.append(chunk)
+        size += len(chunk)
+        if size > LONGEST_INSERT:
+            return _in_file(chain(begun, chunks))
+    return b"".join(begun)
+
+
+def _in_file(chunks: Iterable[bytes]) -> IO[bytes]:
+    file = TemporaryFile()  # noqa: SIM115 - whoever has it closes it
     try:
-        for chunk in stream:
-            file.write(chunk)
+        file.writelines(chunks)
         file.seek(0)
     except BaseException:
         file.close()
         raise
-    return cast("IO[bytes]", file)
+    return file

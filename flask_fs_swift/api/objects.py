@@ -66,22 +66,23 @@ _RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{1,18})?|-([0-9]{1,18}))", re
 
 def post(service: Service, call: Call) -> Response:
     """Store an object under a key that nobody has had."""
-    return _stored(service, replace(call, key=str(uuid.uuid4())), 201)
+    fresh = replace(call, key=str(uuid.uuid4()))
+    return _stored(service, fresh, 201, replaces=False)
 
 
 def put(service: Service, call: Call) -> Response:
     """Store an object under its key, in place of any other."""
-    return _stored(service, call, 200)
+    return _stored(service, call, 200, replaces=True)
 
 
-def _stored(service: Service, call: Call, status: int) -> Response:
+def _stored(service: Service, call: Call, status: int, *, replaces: bool) -> Response:
     description = stamped(Description.of_request(call.headers.items()), call.now)
     service.check_policy(call.place, description.expiration)
     service.permit(call, WRITE)
     call.files.write(
         call.name,
         call.body,
-        overwrite=True,
+        overwrite=replaces,
         content_type=description.content_type,
         metadata=to_metadata(description),
         expires_after=seconds_of(description, call.now),
