@@ -30,7 +30,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from .keys import READ, is_small
-from .tokens import Authority, Refused, from_base64url, to_base64url
+from .refusals import Refusal
+from .tokens import Authority, from_base64url, to_base64url
 
 if TYPE_CHECKING:
     from .keys import Key, KeyDirectory, SigningKey
@@ -100,26 +101,26 @@ def verify_presigned(method: str, target: str, keys: KeyDirectory, now: float) -
 
     :param target: as it was sent, with or without the origin of the server.
     :param now: Unix time, in seconds.
-    :raises Refused: 400, 401 or 403; see the module.
+    :raises Refusal: 400, 401 or 403; see the module.
     """
     if method.upper() not in METHODS:
-        raise Refused(403, "a signed URL only reads")
+        raise Refusal(403, "a signed URL only reads")
     if not target.isascii() or not target.isprintable():
-        raise Refused(400, "a signed URL is of printable ASCII")
+        raise Refusal(400, "a signed URL is of printable ASCII")
     origin = _ORIGIN.match(target)
     path, _, query = target[origin.end() if origin else 0 :].partition("?")
     signed = _signed(query)
     key = keys.get(signed.kid)
     if key is None:
-        raise Refused(401, "the URL's key is not known")
+        raise Refusal(401, "the URL's key is not known")
     if signed.duration > LONGEST:
-        raise Refused(400, f"a signed URL is good for 7 days at most: {LONGEST} seconds")
+        raise Refusal(400, f"a signed URL is good for 7 days at most: {LONGEST} seconds")
     if not signed.since - EARLY <= now <= signed.since + signed.duration:
-        raise Refused(401, "the signed URL has expired, or is not good yet")
+        raise Refusal(401, "the signed URL has expired, or is not good yet")
     if not _has_signed(key, signed.signature, canonical(method, path, query).encode()):
-        raise Refused(401, "the URL is not signed by its key")
+        raise Refusal(401, "the URL is not signed by its key")
     if READ not in key.max_permissions:
-        raise Refused(403, "the URL's key may not read")
+        raise Refusal(403, "the URL's key may not read")
     return Authority(frozenset({READ}), usecase=None)
 
 
@@ -154,7 +155,7 @@ def _signed(query: str) -> _Signed:
     given = [(name, rest) for name, rest in _pieces(query) if name.lower() in PARAMETERS]
     values = {name: rest.removeprefix("=") for name, rest in given}
     if len(given) != len(PARAMETERS) or values.keys() != set(PARAMETERS):
-        raise Refused(400, f"a signed URL has once each: {', '.join(PARAMETERS)}")
+        raise Refusal(400, f"a signed URL has once each: {', '.join(PARAMETERS)}")
     return _Signed(
         _unquoted(values[KID]),
         _timestamp(_unquoted(values[TIMESTAMP])),
@@ -174,13 +175,13 @@ def _unquoted(value: str) -> str:
     try:
         return unquote(value, errors="strict")
     except UnicodeDecodeError:
-        raise Refused(400, "a parameter of the signed URL is no UTF-8") from None
+        raise Refusal(400, "a parameter of the signed URL is no UTF-8") from None
 
 
 def _timestamp(text: str) -> float:
     match = _TIMESTAMP.fullmatch(text)
     if match is None:
-        raise Refused(400, f"{TIMESTAMP} is no time of RFC 3339")
+        raise Refusal(400, f"{TIMESTAMP} is no time of RFC 3339")
     *date, fraction, sign, hours, minutes = match.groups()
     try:
         offset = timedelta(hours=int(hours or 0), minutes=int(minutes or 0))
@@ -188,13 +189,13 @@ def _timestamp(text: str) -> float:
         year, month, day, hour, minute, second = map(int, date)
         since = datetime(year, month, day, hour, minute, second, tzinfo=zone)
     except ValueError:
-        raise Refused(400, f"{TIMESTAMP} is no time of the calendar") from None
+        raise Refusal(400, f"{TIMESTAMP} is no time of the calendar") from None
     return since.timestamp() + float(fraction or 0)
 
 
 def _duration(text: str) -> int:
     if not _DURATION.fullmatch(text):
-        raise Refused(400, f"{DURATION} is no number of seconds")
+        raise Refusal(400, f"{DURATION} is no number of seconds")
     return int(text)
 
 

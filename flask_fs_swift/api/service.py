@@ -12,7 +12,7 @@ from flask_fs_swift.concurrency import new_lock
 from .expiration import Policy
 from .presigned import is_presigned, verify_presigned
 from .refusals import Refusal
-from .tokens import Refused, find_token, verify_token
+from .tokens import find_token, verify_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -110,8 +110,8 @@ class Service:
                 return verify_presigned(method, target.signed, self._keys, now)
             token = find_token(headers.get("x-os-auth"), headers.get("authorization"), target.query)
             return verify_token(token, self._keys, now)
-        except Refused as error:
-            self._refuse(error.status, error.detail)
+        except Refusal as error:
+            self._refuse(error)
             return None
 
     def permit(self, call: Call, permission: str) -> None:
@@ -122,7 +122,7 @@ class Service:
         place = call.place
         authority = call.authority
         if authority and not authority.allows(permission, place.usecase, place.scopes):
-            self._refuse(403, f"the token does not allow {permission} here")
+            self._refuse(Refusal(403, f"the token does not allow {permission} here"))
 
     def check_policy(self, place: Place, expiration: Expiration) -> None:
         """Make sure that an object may expire so.
@@ -138,10 +138,10 @@ class Service:
         """Return what the writers of a usecase may choose."""
         return self._usecases.get(place.usecase, _EVERYTHING)
 
-    def _refuse(self, status: int, detail: str) -> None:
+    def _refuse(self, refusal: Refusal) -> None:
         if self._enforces:
-            raise Refusal(status, detail)
-        logger.warning("allowed, because authorisation is not enforced: %s %s", status, detail)
+            raise refusal
+        logger.warning("allowed, because authorisation is not enforced: %s", refusal)
 
     # Counting.
 

@@ -10,6 +10,8 @@ of the protocol, which gives each its status:
 5. A version of the key has signed it, or 401.
 6. Its claims are whole and in time, or 401.
 
+A refusal repeats nothing of what was sent.
+
 Base64 has one spelling here. Decoders that let the last bits of a segment be anything
 would take sixteen signatures for one.
 """
@@ -24,6 +26,7 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
 from .keys import PERMISSIONS
+from .refusals import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,17 +50,6 @@ _USECASE = "os:usecase"
 _ANY = "*"
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]*")
 _BEARER = "bearer "
-
-
-class Refused(Exception):
-    """A request is not done, because of who sends it. Nothing was read or stored."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        #: The HTTP status of the answer: 400, 401 or 403.
-        self.status = status
-        #: What the sender is told. Nothing of what they sent is repeated.
-        self.detail = detail
 
 
 @dataclass(frozen=True)
@@ -95,7 +87,7 @@ def find_token(x_os_auth: str | None, authorization: str | None, query: str) -> 
 
     :param x_os_auth: the header's value; None: it was not sent.
     :param query: as it was sent.
-    :raises Refused: 400, there is none, or the URL has two.
+    :raises Refusal: 400, there is none, or the URL has two.
     """
     header = authorization if x_os_auth is None else x_os_auth
     if header is not None and header[: len(_BEARER)].lower() == _BEARER:
@@ -103,9 +95,9 @@ def find_token(x_os_auth: str | None, authorization: str | None, query: str) -> 
     pieces = [piece.partition("=") for piece in query.split("&")]
     found = [value for name, _, value in pieces if name == PARAMETER]
     if not found:
-        raise Refused(400, "there is no token")
+        raise Refusal(400, "there is no token")
     if len(found) > 1:
-        raise Refused(400, f"{PARAMETER} is given twice")
+        raise Refusal(400, f"{PARAMETER} is given twice")
     return unquote(found[0])
 
 
@@ -113,17 +105,17 @@ def verify_token(token: str, keys: KeyDirectory, now: float) -> Authority:
     """Return what a token allows: what it claims, as far as its key may.
 
     :param now: Unix time, in seconds.
-    :raises Refused: 400 or 401; see the module.
+    :raises Refusal: 400 or 401; see the module.
     """
     header = _header(token)
     kid = header.get("kid")
     if kid is None:
-        raise Refused(400, "the token names no key")
+        raise Refusal(400, "the token names no key")
     key = keys.get(kid) if isinstance(kid, str) else None
     if key is None:
-        raise Refused(401, "the token's key is not known")
+        raise Refusal(401, "the token's key is not known")
     if header.get("alg") != ALGORITHM:
-        raise Refused(401, f"a token is signed with {ALGORITHM} only")
+        raise Refusal(401, f"a token is signed with {ALGORITHM} only")
     claims = _signed_claims(token, key)
     _check_times_and_names(claims, now)
     usecase, scopes = _place(claims)
@@ -185,17 +177,17 @@ def to_base64url(content: bytes) -> str:
 
 def _header(token: str) -> dict[str, object]:
     if len(token) > LONGEST:
-        raise Refused(401, "the token is too long")
+        raise Refusal(401, "the token is too long")
     segments = token.split(".")
     if len(segments) != 3:
-        raise Refused(401, "the token is malformed")
+        raise Refusal(401, "the token is malformed")
     try:
         header = _object(from_base64url(segments[0]))
     except ValueError:
-        raise Refused(401, "the token's header is malformed") from None
+        raise Refusal(401, "the token's header is malformed") from None
     if "crit" in header:
         # Its sender asks for a refusal by all who do not know an extension (RFC 7515): by us.
-        raise Refused(401, "the token needs an extension that is not known")
+        raise Refusal(401, "the token needs an extension that is not known")
     return header
 
 
@@ -206,23 +198,23 @@ def _signed_claims(token: str, key: Key) -> dict[str, object]:
         for segment in token.split("."):
             from_base64url(segment)
     except ValueError:
-        raise Refused(401, "the token is malformed") from None
+        raise Refusal(401, "the token is malformed") from None
     for version in key.versions:
         try:
             payload: bytes = jwt.PyJWS().decode(token, version, [ALGORITHM])
         except jwt.InvalidSignatureError:
             continue
         except (jwt.InvalidTokenError, RecursionError):
-            raise Refused(401, "the token is malformed") from None
+            raise Refusal(401, "the token is malformed") from None
         return _claims(payload)
-    raise Refused(401, "the token is not signed by its key")
+    raise Refusal(401, "the token is not signed by its key")
 
 
 def _claims(payload: bytes) -> dict[str, object]:
     try:
         return _object(payload)
     except ValueError:
-        raise Refused(401, "the token's claims are malformed") from None
+        raise Refusal(401, "the token's claims are malformed") from None
 
 
 def _object(content: bytes) -> dict[str, object]:
@@ -247,13 +239,13 @@ def _no_number(name: str) -> None:
 def _check_times_and_names(claims: dict[str, object], now: float) -> None:
     expires = claims.get("exp")
     if not isinstance(expires, (int, float)) or isinstance(expires, bool):
-        raise Refused(401, "the token does not say when it expires")
+        raise Refusal(401, "the token does not say when it expires")
     if expires + LEEWAY <= now:
-        raise Refused(401, "the token has expired")
+        raise Refusal(401, "the token has expired")
     if "aud" in claims and AUDIENCE not in _audience(claims["aud"]):
-        raise Refused(401, "the token is for another audience")
+        raise Refusal(401, "the token is for another audience")
     if "iss" in claims and claims["iss"] not in ISSUERS:
-        raise Refused(401, "the token's issuer is not known")
+        raise Refusal(401, "the token's issuer is not known")
 
 
 def _audience(value: object) -> list[str]:
@@ -266,9 +258,9 @@ def _audience(value: object) -> list[str]:
 def _place(claims: dict[str, object]) -> tuple[str, frozenset[tuple[str, str]]]:
     place = claims.get("res")
     if not isinstance(place, dict) or _strings(list(place.values())) is None:
-        raise Refused(401, "the token's place is malformed")
+        raise Refusal(401, "the token's place is malformed")
     if _USECASE not in place:
-        raise Refused(401, "the token names no usecase")
+        raise Refusal(401, "the token names no usecase")
     scopes = cast("dict[str, str]", dict(place))
     return scopes.pop(_USECASE), frozenset(scopes.items())
 
@@ -276,7 +268,7 @@ def _place(claims: dict[str, object]) -> tuple[str, frozenset[tuple[str, str]]]:
 def _permissions(claims: dict[str, object]) -> frozenset[str]:
     named = _strings(claims.get("permissions"))
     if named is None or not PERMISSIONS.issuperset(named):
-        raise Refused(401, "the token's permissions are malformed, or one is not known")
+        raise Refusal(401, "the token's permissions are malformed, or one is not known")
     return frozenset(named)
 
 

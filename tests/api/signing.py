@@ -13,7 +13,8 @@ from flask_fs_swift.api.keys import (
     read_keys,
     read_signing_key,
 )
-from flask_fs_swift.api.tokens import Refused, to_base64url
+from flask_fs_swift.api.refusals import Refusal
+from flask_fs_swift.api.tokens import to_base64url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +64,6 @@ def refusal(call: Callable[[], object]) -> int:
     """Return the status with which something is refused; 0 where it is not."""
     try:
         call()
-    except Refused as refused:
+    except Refusal as refused:
         return refused.status
     return 0

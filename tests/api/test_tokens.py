@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flask_fs_swift.api.keys import DELETE, PERMISSIONS, READ, WRITE
+from flask_fs_swift.api.refusals import Refusal
 from flask_fs_swift.api.tokens import (
     LEEWAY,
     LONGEST,
     Authority,
-    Refused,
     find_token,
     from_base64url,
     new_token,
@@ -324,7 +324,7 @@ def test_a_version_that_was_removed_is_401() -> None:
 
 def test_with_a_bad_signature_nothing_is_said_of_the_claims() -> None:
     good, _, _ = claiming(exp=0).rpartition(".")
-    with pytest.raises(Refused, match="not signed by its key"):
+    with pytest.raises(Refusal, match="not signed by its key"):
         verify_token(f"{good}.{'A' * 86}", KEYS, NOW)
 
 
