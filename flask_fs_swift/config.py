@@ -7,13 +7,22 @@ application at its start, with the full name of the key.
 
 from __future__ import annotations
 
-import difflib
-import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 
+from .checks import (
+    at_least,
+    choice,
+    flag,
+    fraction,
+    not_negative,
+    refuse_unknown,
+    seconds,
+    text,
+    wrong,
+)
 from .errors import ConfigError, InvalidName
 from .etag import POLICIES, MismatchPolicy
 from .metadata import check_header
@@ -171,7 +180,7 @@ def read_settings(config: Mapping[str, object], name: str, instance_path: str) -
     """
     own = f"{name.upper()}_FS_"
     backend_key = f"{own}BACKEND" if config.get(f"{own}BACKEND") else "FS_BACKEND"
-    backend = _choice(*BACKENDS)(backend_key, config.get(backend_key) or "swift")
+    backend = choice(*BACKENDS)(backend_key, config.get(backend_key) or "swift")
     reader = _Reader(config, (own, f"FS_{backend.upper()}_"))
     if backend != "tiered":
         return reader.storage(name, backend, instance_path)
@@ -207,78 +216,28 @@ def read_max_size(config: Mapping[str, object], prefix: str) -> int | None:
 
     :raises ConfigError: see the module.
     """
-    return _Reader(config, (prefix,)).get("MAX_SIZE", _at_least(0), None)
+    return _Reader(config, (prefix,)).get("MAX_SIZE", at_least(0), None)
 
 
-# What a value must be. Each check answers the value or raises with what is allowed.
-
-
-def _text(key: str, value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise _wrong(key, value, "a string that is not empty")
-    return value
+# What a value must be, beside what any setting's may.
 
 
 def _header(key: str, value: object) -> str:
     try:
-        return check_header(key, _text(key, value))
+        return check_header(key, text(key, value))
     except ValueError as error:
         raise ConfigError(str(error), key=key) from error
-
-
-def _flag(key: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise _wrong(key, value, "True or False")
-    return value
-
-
-def _at_least(least: int) -> Callable[[str, object], int]:
-    def check(key: str, value: object) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise _wrong(key, value, f"a whole number, {least} or more")
-        return value
-
-    return check
-
-
-def _seconds(key: str, value: object) -> float:
-    number = not isinstance(value, bool) and isinstance(value, (int, float))
-    if not number or not 0 < cast("float", value) < math.inf:
-        raise _wrong(key, value, "a number of seconds above 0")
-    return float(cast("float", value))
-
-
-def _not_negative(key: str, value: object) -> float:
-    if value == 0 and not isinstance(value, bool):
-        return 0.0
-    return _seconds(key, value)
-
-
-def _fraction(key: str, value: object) -> float:
-    number = not isinstance(value, bool) and isinstance(value, (int, float))
-    if not number or not 0 < cast("float", value) <= 1:
-        raise _wrong(key, value, "a number above 0 and up to 1")
-    return float(cast("float", value))
-
-
-def _choice(*allowed: str) -> Callable[[str, object], str]:
-    def check(key: str, value: object) -> str:
-        if value not in allowed:
-            raise _wrong(key, value, " or ".join(map(repr, allowed)))
-        return str(value)
-
-    return check
 
 
 def _auth_version(key: str, value: object) -> str:
     version = str(value).removesuffix(".0") if isinstance(value, (int, float, str)) else ""
     if version not in {"1", "2", "3"}:
-        raise _wrong(key, value, "1, 2 or 3, as a string or a number")
+        raise wrong(key, value, "1, 2 or 3, as a string or a number")
     return version
 
 
 def _authurl(key: str, value: object) -> str:
-    url = _text(key, value)
+    url = text(key, value)
     if url != EMBEDDED and urlsplit(url).scheme not in {"http", "https"}:
         # Without the value: it may have a password in it.
         raise ConfigError(f"{key} must be an http or https URL, or {EMBEDDED!r}", key=key)
@@ -286,7 +245,7 @@ def _authurl(key: str, value: object) -> str:
 
 
 def _proxy(key: str, value: object) -> str:
-    url = _text(key, value)
+    url = text(key, value)
     if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
         # Without the value: it may have a password in it.
         raise ConfigError(f"{key} must be an http or https URL", key=key)
@@ -294,9 +253,9 @@ def _proxy(key: str, value: object) -> str:
 
 
 def _readable_file(key: str, value: object) -> str:
-    path = _text(key, value)
+    path = text(key, value)
     if not Path(path).is_file():
-        raise _wrong(key, value, "the path of a file")
+        raise wrong(key, value, "the path of a file")
     return path
 
 
@@ -319,16 +278,12 @@ def _cache(key: str, value: object) -> TokenCache:
 
 def _extensions(key: str, value: object) -> Extensions:
     if isinstance(value, str) or not hasattr(value, "__contains__"):
-        raise _wrong(key, value, "a collection of extensions such as ('txt', 'pdf')")
+        raise wrong(key, value, "a collection of extensions such as ('txt', 'pdf')")
     return normalised(cast("Extensions", value))
 
 
 def _base_url(key: str, value: object) -> str:
-    return _text(key, value).rstrip("/") + "/"
-
-
-def _wrong(key: str, value: object, allowed: str) -> ConfigError:
-    return ConfigError(f"{key} must be {allowed}, not {value!r}", key=key)
+    return text(key, value).rstrip("/") + "/"
 
 
 _ANY_BACKEND = ("MAX_SIZE", "URL", "CACHE_CONTROL", "SERVE_INLINE")
@@ -397,10 +352,7 @@ class _Reader:
 
     def refuse_unknown(self, prefix: str, known: tuple[str, ...]) -> None:
         """Refuse keys that begin with a prefix of ours and are none of ours."""
-        for name in self._config:
-            if name.startswith(prefix) and name.removeprefix(prefix) not in known:
-                near = difflib.get_close_matches(name, [prefix + key for key in known], 1, 0)
-                raise ConfigError(f"{name} is no setting; the nearest is {near[0]}", key=name)
+        refuse_unknown(self._config, prefix, known)
 
     def storage(self, name: str, backend: str, instance_path: str) -> StorageSettings:
         own, shared = self._prefixes
@@ -418,10 +370,10 @@ class _Reader:
             backend=backend,
             swift=swift,
             part_size=swift.segment_size if swift is not None else None,
-            max_size=self.get("MAX_SIZE", _at_least(0), None),
+            max_size=self.get("MAX_SIZE", at_least(0), None),
             url=self._url(name),
             cache_control=self.get("CACHE_CONTROL", _header, StorageSettings.cache_control),
-            serve_inline=self.get("SERVE_INLINE", _flag, False),
+            serve_inline=self.get("SERVE_INLINE", flag, False),
             allow=self.get("ALLOW", _extensions, _NONE),
             deny=self.get("DENY", _extensions, _NONE),
         )
@@ -436,43 +388,43 @@ class _Reader:
         """Return the settings of the tier that is no Swift."""
         own = f"sqlite:///{Path(instance_path) / 'tiered.sqlite3'}"
         database = self.get("DATABASE", _secret, None)
-        threshold = self.get("THRESHOLD", _at_least(0), TieredSettings.threshold)
+        threshold = self.get("THRESHOLD", at_least(0), TieredSettings.threshold)
         highest = min(_HIGHEST_THRESHOLD, segment_size)
         if threshold > highest:
             key = self._full("THRESHOLD")
-            raise _wrong(key, threshold, f"at most {highest} bytes, what is held in memory")
-        interval = self.get("RECOVERY_INTERVAL", _not_negative, TieredSettings.recovery_interval)
+            raise wrong(key, threshold, f"at most {highest} bytes, what is held in memory")
+        interval = self.get("RECOVERY_INTERVAL", not_negative, TieredSettings.recovery_interval)
         return TieredSettings(
             database=database or own,
             is_own=database is None,
             threshold=threshold,
-            lease=self.get("LEASE", _seconds, TieredSettings.lease),
-            upload_lifetime=self.get("UPLOAD_LIFETIME", _seconds, TieredSettings.upload_lifetime),
+            lease=self.get("LEASE", seconds, TieredSettings.lease),
+            upload_lifetime=self.get("UPLOAD_LIFETIME", seconds, TieredSettings.upload_lifetime),
             recovery_interval=interval or None,
         )
 
     def swift(self, name: str, instance_path: str) -> SwiftSettings:
-        policy = self.get("ETAG_MISMATCH_POLICY", _choice(*POLICIES), "log")
+        policy = self.get("ETAG_MISMATCH_POLICY", choice(*POLICIES), "log")
         return SwiftSettings(
             login=self._login(instance_path),
             container=self._container(name),
-            create_container=self.get("CREATE_CONTAINER", _flag, False),
+            create_container=self.get("CREATE_CONTAINER", flag, False),
             etag_mismatch_policy=cast("MismatchPolicy", policy),
             retrying=RetrySettings(
-                deadline=self.get("DEADLINE", _seconds, RetrySettings.deadline),
-                retries=self.get("RETRIES", _at_least(0), RetrySettings.retries),
-                backoff=self.get("BACKOFF", _seconds, RetrySettings.backoff),
+                deadline=self.get("DEADLINE", seconds, RetrySettings.deadline),
+                retries=self.get("RETRIES", at_least(0), RetrySettings.retries),
+                backoff=self.get("BACKOFF", seconds, RetrySettings.backoff),
             ),
-            segment_size=self.get("SEGMENT_SIZE", _at_least(1), SwiftSettings.segment_size),
+            segment_size=self.get("SEGMENT_SIZE", at_least(1), SwiftSettings.segment_size),
             segment_concurrency=self.get(
-                "SEGMENT_CONCURRENCY", _at_least(1), SwiftSettings.segment_concurrency
+                "SEGMENT_CONCURRENCY", at_least(1), SwiftSettings.segment_concurrency
             ),
             temporary_url_key=self.get("TEMPORARY_URL_KEY", _signing_key, None),
         )
 
     def _container(self, name: str) -> str:
         try:
-            return check_container(self.get("CONTAINER", _text, name))
+            return check_container(self.get("CONTAINER", text, name))
         except InvalidName as error:
             key = self._full("CONTAINER")
             raise ConfigError(f"{key}: {error}", key=key) from error
@@ -480,21 +432,21 @@ class _Reader:
     def _login(self, instance_path: str) -> LoginSettings:
         return LoginSettings(
             credentials=self._credentials(instance_path),
-            pool_size=self.get("POOL_SIZE", _at_least(1), LoginSettings.pool_size),
-            pool_timeout=self.get("POOL_TIMEOUT", _seconds, LoginSettings.pool_timeout),
-            bulk_share=self.get("BULK_SHARE", _fraction, LoginSettings.bulk_share),
+            pool_size=self.get("POOL_SIZE", at_least(1), LoginSettings.pool_size),
+            pool_timeout=self.get("POOL_TIMEOUT", seconds, LoginSettings.pool_timeout),
+            bulk_share=self.get("BULK_SHARE", fraction, LoginSettings.bulk_share),
             bulk_ceiling=self._bulk_ceiling(),
-            timeout=self.get("TIMEOUT", _seconds, LoginSettings.timeout),
-            transport=self.get("TRANSPORT", _choice(*TRANSPORTS), LoginSettings.transport),
+            timeout=self.get("TIMEOUT", seconds, LoginSettings.timeout),
+            transport=self.get("TRANSPORT", choice(*TRANSPORTS), LoginSettings.transport),
             token_cache=self.get("TOKEN_CACHE", _cache, None),
         )
 
     def _bulk_ceiling(self) -> float:
-        share = self.get("BULK_SHARE", _fraction, LoginSettings.bulk_share)
-        ceiling = self.get("BULK_CEILING", _fraction, LoginSettings.bulk_ceiling)
+        share = self.get("BULK_SHARE", fraction, LoginSettings.bulk_share)
+        ceiling = self.get("BULK_CEILING", fraction, LoginSettings.bulk_ceiling)
         if ceiling < share:
             key = self._full("BULK_CEILING")
-            raise _wrong(key, ceiling, f"no less than {self._full('BULK_SHARE')}, {share}")
+            raise wrong(key, ceiling, f"no less than {self._full('BULK_SHARE')}, {share}")
         return ceiling
 
     def _credentials(self, instance_path: str) -> Credentials:
@@ -512,7 +464,7 @@ class _Reader:
             auth_version=self.get("AUTH_VERSION", _auth_version, "3"),
             os_options=tuple(sorted(options.items())),
             cacert=self.get("CACERT", _readable_file, None),
-            insecure=self.get("INSECURE", _flag, False),
+            insecure=self.get("INSECURE", flag, False),
             cert=self._certificate(),
             cert_key=self.get("CERT_KEY", _readable_file, None),
             proxy=self.get("PROXY", _proxy, None),
@@ -526,13 +478,13 @@ class _Reader:
     def _user_and_key(self, *, needed: bool) -> tuple[str | None, str | None]:
         if needed:
             why = "it is needed unless OS_OPTIONS has an application credential"
-            return self.need("USER", _text, why), self.need("KEY", _secret, why)
-        return self.get("USER", _text, None), self.get("KEY", _secret, None)
+            return self.need("USER", text, why), self.need("KEY", _secret, why)
+        return self.get("USER", text, None), self.get("KEY", _secret, None)
 
     def _os_options(self) -> dict[str, str]:
         options = {
-            "tenant_name": self.get("TENANT_NAME", _text, None),
-            "region_name": self.get("REGION_NAME", _text, None),
+            "tenant_name": self.get("TENANT_NAME", text, None),
+            "region_name": self.get("REGION_NAME", text, None),
         }
         given = {name: value for name, value in options.items() if value is not None}
         return {**given, **self.get("OS_OPTIONS", _options, {})}

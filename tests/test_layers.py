@@ -43,7 +43,7 @@ LAYERS = [
     "transport",
     "tls wire",
     "config http1 hashing",
-    "conditions ranges",
+    "checks conditions ranges",
     "objects names metadata etag concurrency blocks events writer presets signing parallel newfile",
     "devserver",
     "errors",
