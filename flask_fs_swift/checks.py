@@ -64,7 +64,7 @@ def fraction(key: str, value: object) -> float:
 
 
 def choice(*allowed: str) -> Callable[[str, object], str]:
-    """One of some words."""
+    """Take one of some words."""
 
     def check(key: str, value: object) -> str:
         if value not in allowed:

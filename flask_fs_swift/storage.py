@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from .intake import RawContent
     from .objects import FormFiles, FormUpload, Marker, ObjectInfo, Orphan
     from .operations import Operation
+    from .pool import Pool
     from .window import PoolSeat
 
     Folder: TypeAlias = "str | Callable[[], str] | None"
@@ -162,6 +163,12 @@ class Storage:
     def is_bound(self) -> bool:
         """Whether it is tied to an application: see :meth:`bound`."""
         return self._bound is not None
+
+    @property
+    def pool(self) -> Pool | None:
+        """Where its connections come from; None: its backend needs none."""
+        backend = self._mount().backend
+        return backend.pool if isinstance(backend, Pooled) else None
 
     def __repr__(self) -> str:
         return f"<Storage {self.name!r}>"

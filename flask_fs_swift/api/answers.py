@@ -21,7 +21,7 @@ from flask_fs_swift.errors import (
 from .refusals import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 logger = logging.getLogger(__name__)
 
@@ -68,3 +68,30 @@ def respond(status: int, headers: Mapping[str, str], content: Any = b"") -> Resp
     for name, value in headers.items():
         response.headers[name] = value
     return response
+
+
+def metered(response: Response, meter: Callable[[int], None]) -> None:
+    """Have the bytes of an answer counted as they are sent."""
+    if response.is_sequence:
+        meter(sum(map(len, response.iter_encoded())))
+    else:
+        response.response = _Metered(response.iter_encoded(), response.response, meter)
+
+
+class _Metered:
+    """The blocks of an answer. Lives as long as it.
+
+    :param source: closed with it.
+    """
+
+    def __init__(
+        self, blocks: Iterable[bytes], source: object, meter: Callable[[int], None]
+    ) -> None:
+        self._blocks = blocks
+        self._meter = meter
+        self.close: Callable[[], object] = getattr(source, "close", lambda: None)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for block in self._blocks:
+            self._meter(len(block))
+            yield block

@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from flask_fs_swift.operations import Claim, Files
     from flask_fs_swift.storage import Storage
 
+    from .allowances import Allowance
+    from .limits import Kind
     from .service import Call, Service
 
 #: Operations of one request that are done.
@@ -72,7 +74,13 @@ LONGEST_REQUEST = 1024**3
 AHEAD = 1024 * 1024
 
 _PREFIX = "x-sn-batch-operation-"
-_KINDS = {"get": READ, "head": READ, "delete": DELETE, "insert": WRITE}
+#: What is needed for each, and what it does.
+_KINDS: dict[str, tuple[str, Kind]] = {
+    "get": (READ, "read"),
+    "head": (READ, "read"),
+    "delete": (DELETE, "delete"),
+    "insert": (WRITE, "write"),
+}
 _DONE = {"get": 200, "head": 204, "delete": 204, "insert": 201}
 _BLOCK = 64 * 1024
 
@@ -122,9 +130,10 @@ class _Batch:
     def answers(self) -> Generator[bytes]:
         """Do the operations; yield their answers, the first when the request has come in."""
         with (
+            self._service.gate.allowance() as allowance,
             SpooledTemporaryFile(HELD) as kept,
             self._unsent,
-            self._call.files.many(self._operations()) as outcomes,
+            self._call.files.many(self._operations(allowance), allowance.width) as outcomes,
         ):
             for block in self._answers(outcomes):
                 if not self._parts.have_come_in:
@@ -145,22 +154,26 @@ class _Batch:
         while self._refused:
             yield self._refused.popleft()
 
-    def _operations(self) -> Iterator[Operation]:
+    def _operations(self, allowance: Allowance) -> Iterator[Operation]:
         """Yield what is asked for, as the request comes in."""
         index = 0
         try:
             for head, content in self._parts:
                 try:
-                    operation = self._operation(index, head, content)
+                    asked, operation = self._operation(index, head, content)
+                    operation = allowance.admit(operation)
                 except Exception as error:  # noqa: BLE001 - it is the answer to this part
                     self._refuse(index, refusal_of(error))
                 else:
+                    self._asked.append(asked)
                     yield operation
                 index += 1
         except FramingError as error:
             self._refuse(index, Refusal.of(400, error))
 
-    def _operation(self, index: int, head: Mapping[str, str], content: bytes | None) -> Operation:
+    def _operation(
+        self, index: int, head: Mapping[str, str], content: bytes | None
+    ) -> tuple[_Asked, Operation]:
         """Return what a part asks for.
 
         :param content: None: it was too long.
@@ -181,15 +194,18 @@ class _Batch:
             if content is None:
                 raise Refusal(413, f"an insert has at most {LONGEST_INSERT} bytes")
             description = stamped(Description.of_request(head.items()), self._call.now)
-        self._service.permit(self._call, _KINDS[kind])
+        permission, does = _KINDS[kind]
+        self._service.gate.admit(self._call.place, does)
+        self._service.allow(self._call, permission)
         if description is not None:
             self._service.check_policy(self._call.place, description.expiration)
-        self._asked.append(_Asked(index, kind, key))
+        asked = _Asked(index, kind, key)
         if description is not None:
-            return _Insert(name, content or b"", description, self._call.now)
+            return asked, _Insert(name, content or b"", description, self._call.now)
         if kind == "delete":
-            return Delete(name)
-        return _Read(name, self._call.now, self._unsent if kind == "get" else None)
+            return asked, Delete(name)
+        unsent = self._unsent if kind == "get" else None
+        return asked, _Read(name, self._call.now, unsent)
 
     def _refuse(self, index: int, refusal: Refusal) -> None:
         self._refused.append(self._head(index, refusal.status) + refusal.json + PART_END)

@@ -4,12 +4,14 @@ One rule takes every path below the prefix, and the raw target of the request sa
 names: a path that was decoded has lost where its segments end, and what was signed. Nothing
 is normalised and nothing is redirected. A request is done in this order:
 
-1. The resource is known, or 404; it has the method, or 405.
-2. Its sender is known: 400 or 401.
-3. The place and the key are ones: 400.
-4. The handler checks what else came with it: 400, 415, 422.
-5. It asks whether the usecase allows that (400), and the token (403).
-6. It does it: 404, 416, 429, 500.
+1. Not too many are in flight, or 503.
+2. The resource is known, or 404; it has the method, or 405.
+3. Its sender is known: 400 or 401.
+4. The place and the key are ones: 400.
+5. Nothing is switched off there (403), and nothing over its limits (429).
+6. The handler checks what else came with it: 400, 415, 422.
+7. It asks whether the usecase allows that (400), the token (403), and the others that run (429).
+8. It does it: 404, 416, 429, 500.
 
 An answer before a body has come in whole reads up to 1 MiB more of it. What is left is the
 server's: gunicorn closes the connection.
@@ -18,6 +20,7 @@ server's: gunicorn closes the connection.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -25,10 +28,12 @@ from flask import Blueprint, current_app, request
 from werkzeug.routing import BaseConverter
 
 from . import batches, health, objects
-from .answers import answered, refusal_of
+from .answers import answered, metered, refusal_of
 from .body import Body
 from .escaping import key_of
+from .gate import Gate
 from .keys import read_keys
+from .limits import kind_of, read_limits
 from .places import Place
 from .refusals import Refusal
 from .service import Call, Service, Target
@@ -43,6 +48,7 @@ if TYPE_CHECKING:
     from flask_fs_swift.storage import Storage
 
     from .expiration import Policy
+    from .limits import Limits
     from .service import Handler
 
 #: Who does what. A resource with a final slash is named without a key. ``?session`` and
@@ -88,6 +94,8 @@ def objectstore(
     keys: Mapping[str, object] | str | Path | None = None,
     usecases: Mapping[str, Policy] | None = None,
     enforce: bool = True,
+    limits: Limits | None = None,
+    probes: str | None = None,
     name: str = "objectstore",
 ) -> Blueprint:
     """Return a blueprint that serves a storage by the objectstore protocol.
@@ -98,17 +106,32 @@ def objectstore(
     :param usecases: what their writers may choose; those that are not named, everything.
     :param enforce: whether who may not do a thing is refused. If not, that is only logged, and
         without keys nobody is asked for a token.
+    :param limits: what is done at most; None: what the application's settings say, which are
+        read when the blueprint is registered. See :mod:`.limits`.
+    :param probes: a path, below which ``health``, ``ready`` and ``keda`` are answered too, such
+        as ``/``.
     :param name: of the blueprint.
-    :raises ConfigError: a key is none.
+    :raises ConfigError: a key is none, or, when it is registered, a setting is wrong.
     """
     directory = read_keys("keys", keys) if keys is not None else {}
-    service = Service(directory, usecases or {}, enforce=enforce)
     blueprint = Blueprint(name, __name__)
+    base = (probes or "").rstrip("/")
 
-    def answer(rest: str) -> Response:  # noqa: ARG001 - the raw target has it as it was sent
-        return _answer(service, files)
+    def add_rules(state: BlueprintSetupState) -> None:
+        gate = Gate(limits or read_limits(state.app.config))
+        service = Service(directory, usecases or {}, gate, enforce=enforce)
 
-    def add_rule(state: BlueprintSetupState) -> None:
+        def answer(rest: str) -> Response:  # noqa: ARG001 - the raw target has it as it was sent
+            return _answer(service, files)
+
+        for probe in PROBES if probes is not None else ():
+            state.app.add_url_rule(
+                f"{base}/{probe}",
+                f"{state.name}_{probe}",
+                partial(_answer_probe, probe, service, files),
+                methods=_METHODS,
+                provide_automatic_options=False,
+            )
         state.app.url_map.converters["objectstore_rest"] = Anything
         state.add_url_rule(
             "/<objectstore_rest:rest>",
@@ -119,36 +142,39 @@ def objectstore(
             provide_automatic_options=False,
         )
 
-    blueprint.record(add_rule)
+    blueprint.record(add_rules)
     return blueprint
 
 
 def _answer(service: Service, files: Storage) -> Response:
-    service.began()
-    body = None
+    body = ticket = None
     try:
         _check_server(request.environ)
+        target = _target(request.environ, str(request.url_rule).partition("<")[0])
+        if target.resource in PROBES:
+            return _answer_probe(target.resource, service, files)
         body = Body(request.environ)
-        response = _dispatched(service, files, body)
+        ticket = service.gate.enter()
+        response = _dispatched(service, files, target, body)
     except Exception as error:  # noqa: BLE001 - every one of them is an answer
         refusal = refusal_of(error)
         if body is not None:
             body.drain()
         response = answered(refusal)
-    except BaseException:
-        service.ended()
-        raise
-    response.call_on_close(service.ended)
+    if body is not None and body.meter is not None and request.method != "HEAD":
+        metered(response, body.meter)
+    if ticket is not None:
+        response.call_on_close(ticket.close)
     return response
 
 
-def _dispatched(service: Service, files: Storage, body: Body) -> Response:
-    target = _target(request.environ, str(request.url_rule).partition("<")[0])
-    probe = PROBES.get(target.resource)
-    if probe is not None:
-        if request.method not in {"GET", "HEAD"}:
-            raise Refusal(405, form="empty")
-        return probe(service)
+def _answer_probe(probe: str, service: Service, files: Storage) -> Response:
+    if request.method not in {"GET", "HEAD"}:
+        return answered(Refusal(405, form="empty"))
+    return PROBES[probe](service, files)
+
+
+def _dispatched(service: Service, files: Storage, target: Target, body: Body) -> Response:
     handler = _handler(target)
     authority = service.authenticate(request.method, target, request.headers)
     try:
@@ -156,6 +182,9 @@ def _dispatched(service: Service, files: Storage, body: Body) -> Response:
         key = key_of(target.key) if target.key else None
     except ValueError as error:
         raise Refusal.of(400, error, form="text") from error
+    # What a batch does, each of its operations says.
+    does = None if target.resource == "objects:batch/" else kind_of(request.method)
+    body.meter = service.gate.admit(place, does)
     call = Call(
         method=request.method,
         place=place,
@@ -166,7 +195,8 @@ def _dispatched(service: Service, files: Storage, body: Body) -> Response:
         authority=authority,
         files=files if files.is_bound else files.bound(current_app._get_current_object()),  # type: ignore[attr-defined]  # noqa: SLF001
     )
-    return handler(service, call)
+    with call.held:
+        return handler(service, call)
 
 
 def _handler(target: Target) -> Handler:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .refusals import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 #: Bytes that are read of what nobody wants, so that its sender comes to read the answer.
 MOST_DRAINED = 1024 * 1024
@@ -35,6 +35,8 @@ class Body:
         self.size = None if is_chunked else _length(environ.get("CONTENT_LENGTH") or "0")
         #: Whether the sender said how long it is.
         self.is_sized = not is_chunked and bool(environ.get("CONTENT_LENGTH"))
+        #: Told how many bytes have come in.
+        self.meter: Callable[[int], None] | None = None
         self._left = self.size
         self._is_broken = False
 
@@ -52,6 +54,8 @@ class Body:
             # Each server has errors of its own for what was cut off.
             self._is_broken = True
             raise Refusal(400, "the body broke off", (str(error),)) from error
+        if self.meter is not None:
+            self.meter(len(block))
         if self._left is not None:
             self._left -= len(block)
             if not block:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-from flask_fs_swift.concurrency import new_lock
 
 from .expiration import Policy
 from .presigned import is_presigned, verify_presigned
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from .body import Body
     from .expiration import Expiration
+    from .gate import Gate
     from .keys import KeyDirectory
     from .places import Place
     from .tokens import Authority
@@ -71,6 +71,8 @@ class Call:
     files: Storage
     #: Unix time, in seconds.
     now: float = field(default_factory=time.time)
+    #: What it holds until its handler has returned.
+    held: ExitStack = field(default_factory=ExitStack)
 
     @property
     def name(self) -> str:
@@ -82,20 +84,16 @@ class Call:
 
 
 class Service:
-    """What a server knows. Lives as long as its application, and is shared by all threads.
-
-    ``_running``, ``_begun``  requests that run, and that ever began: guarded by ``_lock``.
-    """
+    """What a server knows. Lives as long as its application, and is shared by all threads."""
 
     def __init__(
-        self, keys: KeyDirectory, usecases: Mapping[str, Policy], *, enforce: bool
+        self, keys: KeyDirectory, usecases: Mapping[str, Policy], gate: Gate, *, enforce: bool
     ) -> None:
         self._keys = keys
         self._usecases = usecases
         self._enforces = enforce
-        self._lock = new_lock()
-        self._running = 0
-        self._begun = 0
+        #: Its limits.
+        self.gate = gate
 
     def authenticate(self, method: str, target: Target, headers: Headers) -> Authority | None:
         """Return what the sender of a request may do; None: anything.
@@ -115,6 +113,18 @@ class Service:
             return None
 
     def permit(self, call: Call, permission: str) -> None:
+        """Make sure that a request may do something now: the last step before the storage.
+
+        One more operation runs from here on until the handler has returned. Once per request.
+
+        :raises Refusal: 403, 429.
+        """
+        self.allow(call, permission)
+        permit = self.gate.permit()
+        if permit is not None:
+            call.held.enter_context(permit)
+
+    def allow(self, call: Call, permission: str) -> None:
         """Make sure that the sender of a request may do something where it wants to.
 
         :raises Refusal: 403.
@@ -142,21 +152,3 @@ class Service:
         if self._enforces:
             raise refusal
         logger.warning("allowed, because authorisation is not enforced: %s", refusal)
-
-    # Counting.
-
-    def began(self) -> None:
-        """Count a request."""
-        with self._lock:
-            self._begun += 1
-            self._running += 1
-
-    def ended(self) -> None:
-        """Count the end of a request, and of its answer."""
-        with self._lock:
-            self._running -= 1
-
-    def counts(self) -> tuple[int, int]:
-        """Return how many requests run in this process, and how many ever began."""
-        with self._lock:
-            return self._running, self._begun
