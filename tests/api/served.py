@@ -38,9 +38,14 @@ POLICIES = {
 }
 
 
-def create_app(keys: Mapping[str, object] | None = None, files: Storage | None = None) -> Flask:
+def create_app(
+    keys: Mapping[str, object] | None = None,
+    files: Storage | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> Flask:
     """Return an application: at /v1 with keys, at /open/v1 for everybody."""
     app = Flask("served")
+    app.config.update(settings or json.loads(os.environ.get("SERVED_SETTINGS", "{}")))
     if keys is None:
         keys = json.loads(os.environ["SERVED_KEYS"])
     if files is None:
@@ -146,7 +151,9 @@ class Served:
 
 
 @contextmanager
-def serving(kind: str, pairs: Mapping[str, KeyPair], files: Storage | None = None) -> Iterator[Any]:
+def serving(
+    kind: str, pairs: Mapping[str, KeyPair], files: Storage | None = None, **settings: object
+) -> Iterator[Any]:
     """Run a server: ``werkzeug``, or a worker class of gunicorn."""
     keys = {
         kid: {
@@ -160,15 +167,19 @@ def serving(kind: str, pairs: Mapping[str, KeyPair], files: Storage | None = Non
     listener.set_inheritable(True)
     served = Served(listener.getsockname()[1], kind, signing[KID], signing[READER])
     run = _werkzeug if kind == "werkzeug" else _gunicorn
-    with listener, run(kind, listener, keys, files):
+    with listener, run(kind, listener, keys, files, settings):
         yield served
 
 
 @contextmanager
 def _werkzeug(
-    _kind: str, listener: socket.socket, keys: Mapping[str, object], files: Storage | None
+    _kind: str,
+    listener: socket.socket,
+    keys: Mapping[str, object],
+    files: Storage | None,
+    settings: Mapping[str, object],
 ) -> Iterator[None]:
-    app = create_app(keys, files)
+    app = create_app(keys, files, settings)
     server = make_server("127.0.0.1", 0, app, threaded=True, fd=listener.fileno())
     server.log = lambda *_, **__: None  # type: ignore[method-assign]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -183,7 +194,11 @@ def _werkzeug(
 
 @contextmanager
 def _gunicorn(
-    kind: str, listener: socket.socket, keys: Mapping[str, object], _files: Storage | None
+    kind: str,
+    listener: socket.socket,
+    keys: Mapping[str, object],
+    _files: Storage | None,
+    settings: Mapping[str, object],
 ) -> Iterator[None]:
     command = [
         *(sys.executable, "-m", "gunicorn", "api.served:create_app()"),
@@ -191,7 +206,12 @@ def _gunicorn(
         *("--bind", f"fd://{listener.fileno()}", "--log-level", "error", "--graceful-timeout", "1"),
         *("--chdir", str(Path(__file__).parent.parent), "--no-control-socket"),
     ]
-    environment = {**os.environ, "SERVED_KEYS": json.dumps(keys), "PYTHONWARNINGS": "default"}
+    environment = {
+        **os.environ,
+        "SERVED_KEYS": json.dumps(keys),
+        "SERVED_SETTINGS": json.dumps(settings),
+        "PYTHONWARNINGS": "default",
+    }
     process = subprocess.Popen(command, env=environment, pass_fds=[listener.fileno()])
     try:
         yield
