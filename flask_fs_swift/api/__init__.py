@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Unreachable,
     )
     from .fetched import Fetched
+    from .limits import Killswitch, Limits
     from .many import Results
     from .operations import Delete, Get, Head, Put, Result
 
@@ -39,6 +40,7 @@ _HOMES = {
         "ServerBusy ServerFailed TooMuchContent Unreachable"
     ),
     "fetched": "Fetched",
+    "limits": "Killswitch Limits",
     "many": "Results",
     "operations": "Delete Get Head Put Result",
 }
@@ -56,6 +58,8 @@ __all__ = [
     "Fetched",
     "Get",
     "Head",
+    "Killswitch",
+    "Limits",
     "ObjectNotFound",
     "Put",
     "RequestError",

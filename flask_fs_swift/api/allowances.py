@@ -1,55 +1,41 @@
 """What the operations of one batch have of a service's permits, by either of two policies.
 
-*permits*: an operation takes one before the next is looked at, and gives it back when it has
-ended. One that gets none in time is answered by itself, and the others go on. Batches that meet
-take turns: each waits for one permit at a time.
+*permits*: each operation takes one when it begins, and gives it back when it has ended. One that
+gets none in time is answered by itself, and the others go on. No more of one batch run at once
+than all batches may have together, so that one alone is never in its own way.
 
 *window*: when it begins, the batch takes a share of what is free, or is refused as a whole. So
-many of its operations run at once; all is given back when the last of them has ended.
+many of its operations run at once. All of them come back when the batch is over, and the last
+of its operations has ended.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from flask_fs_swift.operations import Operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from typing_extensions import Self
 
     from flask_fs_swift.operations import Claim, Files
 
-    from .permits import Permit, Permits
+    from .permits import Permit
 
 
-class Allowance(Protocol):
-    """What one batch has. A context manager; whoever leaves it has no operation that runs."""
+class Allowance:
+    """As much as the storage has. A context manager: who leaves it has no operation that runs."""
 
-    @property
-    def width(self) -> int | None:
-        """How many operations may run at once; None: that is not decided here."""
-
-    def admit(self, operation: Operation) -> Operation:
-        """Return what is to be done in place of an operation.
-
-        :raises Refusal: 429, it is not to be done.
-        """
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *_: object) -> None: ...
-
-
-class Unlimited:
-    """As much as the storage has."""
-
-    width = None
+    def __init__(self, width: int | None = None) -> None:
+        #: How many operations may run at once; None: that is not decided here.
+        self.width = width
 
     def admit(self, operation: Operation) -> Operation:
-        """Return the operation."""
+        """Return what is to be done in place of an operation."""
         return operation
 
     def __enter__(self) -> Self:
@@ -59,81 +45,48 @@ class Unlimited:
         """Do nothing."""
 
 
-class Window(Unlimited):
+class Window(Allowance):
     """Permits that were reserved at once."""
 
     def __init__(self, permits: list[Permit]) -> None:
+        super().__init__(len(permits))
         self._permits = permits
-
-    @property
-    def width(self) -> int:  # type: ignore[override]
-        """How many there are."""
-        return len(self._permits)
 
     def __exit__(self, *_: object) -> None:
         for permit in self._permits:
             permit.release()
 
 
-class OneByOne:
+class OneByOne(Allowance):
     """A permit for each operation.
 
-    :param refuse: says no, or, where that is only reported, nothing.
-    :param waits: whether an operation waits for its permit.
+    :param take: waits for one.
     """
 
-    def __init__(self, permits: Permits, refuse: Callable[[], None], *, waits: bool = True) -> None:
-        self._permits = permits
-        self._refuse = refuse
-        self._waits = waits
-        # Those that are out. Added to by who pulls; who ends an operation takes its own away.
-        self._out: set[Permit] = set()
-
-    @property
-    def width(self) -> int:
-        """How many batches may have together."""
-        return self._permits.ceiling
+    def __init__(self, width: int, take: Callable[[], AbstractContextManager[object]]) -> None:
+        super().__init__(width)
+        self._take = take
 
     def admit(self, operation: Operation) -> Operation:
-        """Wait for a permit; return the operation with it.
-
-        :raises Refusal: 429, none came in time.
-        """
-        permit = self._permits.take(is_bulk=True, waits=self._waits)
-        if permit is None:
-            self._refuse()
-            return operation
-        self._out.add(permit)
-        return _Permitted(operation, permit, self._end)
-
-    def _end(self, permit: Permit) -> None:
-        permit.release()
-        self._out.discard(permit)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # What was pulled and has not begun does not begin any more.
-        while self._out:
-            self._out.pop().release()
+        """Return an operation that takes a permit before it begins."""
+        return _Permitted(operation, self._take)
 
 
 @dataclass(frozen=True, slots=True)
 class _Permitted(Operation):
-    """An operation with its permit."""
+    """An operation that needs a permit."""
 
     operation: Operation
-    permit: Permit
-    end: Callable[[Permit], None]
+    take: Callable[[], AbstractContextManager[object]]
 
     def claims(self) -> tuple[Claim, ...]:
         """Return the operation's."""
         return self.operation.claims()
 
     def perform(self, files: Files, /) -> Any:
-        """Do it, and give the permit back."""
-        try:
+        """Do it.
+
+        :raises Refusal: 429, there was no permit in time.
+        """
+        with self.take():
             return self.operation.perform(files)
-        finally:
-            self.end(self.permit)

@@ -17,23 +17,24 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter, deque
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from flask_fs_swift.concurrency import forget_after_fork, new_lock
 
-from .allowances import OneByOne, Unlimited, Window
+from .allowances import Allowance, OneByOne, Window
 from .permits import Permits
 from .rates import Rates
 from .refusals import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
-    from .allowances import Allowance
     from .limits import Kind, Limits
-    from .permits import Permit, PermitStats
+    from .permits import PermitStats
     from .places import Place
 
     #: Counts bytes that have passed.
@@ -126,17 +127,18 @@ class Gate:
             return None  # It would not have passed.
         return partial(self._rates.passed, place) if self._rates.counts_bytes else None
 
-    def permit(self) -> Permit | None:
-        """Wait until one more operation may run; None: it need not say when it has ended.
+    def permit(self, *, is_bulk: bool = False) -> AbstractContextManager[object]:
+        """Wait until one more operation may run; return what to hold while it does.
 
+        :param is_bulk: whether it is one of a batch.
         :raises Refusal: 429, too many run.
         """
-        if self._permits is None:
-            return None
-        permit = self._permits.take(waits=not self._limits.report_only)
-        if permit is None:
-            self._refuse_operation()
-        return permit
+        permit = None
+        if self._permits is not None:
+            permit = self._permits.take(is_bulk=is_bulk, waits=not self._limits.report_only)
+            if permit is None:
+                self._refuse_operation()
+        return permit or nullcontext()
 
     def allowance(self) -> Allowance:
         """Return what a batch has of the permits.
@@ -144,15 +146,14 @@ class Gate:
         :raises Refusal: 429, it has nothing.
         """
         if self._permits is None:
-            return Unlimited()
+            return Allowance()
         if self._limits.bulk_policy == "permits":
-            waits = not self._limits.report_only
-            return OneByOne(self._permits, self._refuse_operation, waits=waits)
+            return OneByOne(self._permits.ceiling, partial(self.permit, is_bulk=True))
         permits = self._permits.reserve(self._limits.bulk_share)
         if permits:
             return Window(permits)
         self._refuse_operation()
-        return Unlimited()
+        return Allowance()
 
     def stats(self) -> GateStats:
         """Return the state and the counts of this moment."""

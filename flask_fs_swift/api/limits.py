@@ -105,7 +105,7 @@ class Limits:
     operations: int | None = None
     #: Requests that may wait for others' operations to end.
     queue: int = 0
-    #: Seconds for which they wait, and for which an operation of a batch does.
+    #: Seconds for which they wait, and for which operations of batches do.
     queue_timeout: float = 1.0
     #: How the operations of batches are counted.
     bulk_policy: BulkPolicy = "permits"

@@ -1,8 +1,8 @@
 """Let a bounded number of operations run at once: each has a permit for it.
 
 Who finds none waits in line, first come first, if there is a place in the queue, and for so
-long. Batches wait beside the queue, each for one permit at a time, and have no more than their
-part of all permits together: the others find one sooner.
+long. Operations of batches wait beside the queue: there are no more of them in line than run at
+once. All batches together have but a part of the permits, so that the others find one sooner.
 
 State, guarded by ``_lock``:
 
@@ -207,7 +207,7 @@ class Permits:
         return has_part and len(self._out) < self.most
 
     def _may_wait(self, permit: Permit) -> bool:
-        # Of batches each has one in line: so many that there is nothing to bound.
+        # Of batches no more are in line than their widths together.
         return self.most > 0 and (permit.is_bulk or self._queued() < self.queue)
 
     def _queued(self) -> int:

@@ -120,9 +120,7 @@ class Service:
         :raises Refusal: 403, 429.
         """
         self.allow(call, permission)
-        permit = self.gate.permit()
-        if permit is not None:
-            call.held.enter_context(permit)
+        call.held.enter_context(self.gate.permit())
 
     def allow(self, call: Call, permission: str) -> None:
         """Make sure that the sender of a request may do something where it wants to.

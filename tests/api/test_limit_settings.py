@@ -16,7 +16,7 @@ from flask_fs_swift.api.places import Place
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "service" / "limits.md"
 
-WRONG = {
+WRONG: dict[str, list[object]] = {
     "in_flight": [-1, 1.5, True, "5"],
     "requests": [0, -1, True, "5", float("inf"), float("nan")],
     "bytes": [0],

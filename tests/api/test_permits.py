@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,7 @@ from flask_fs_swift.api.limits import Limits
 from flask_fs_swift.api.permits import Permits, PermitStats
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sized
 
     from situations.hubs import RunIn
 
@@ -38,10 +39,14 @@ def line(permits: Permits, count: int, **how: bool) -> list[NativeTask[Permit | 
     """Have so many wait, each behind the one before."""
     tasks: list[NativeTask[Permit | None]] = []
     for _ in range(count):
-        before = len(permits._waiting)
+        expected = len(permits._waiting) + 1
         tasks.append(NativeTask(lambda: permits.take(**how)))
-        until(lambda before=before: len(permits._waiting) == before + 1)
+        until(partial(_has_length, permits._waiting, expected))
     return tasks
+
+
+def _has_length(waiting: Sized, length: int) -> bool:
+    return len(waiting) == length
 
 
 @pytest.mark.parametrize("most", [0, 1, 2])
@@ -85,7 +90,7 @@ def test_a_wait_has_an_end(run_in: RunIn) -> None:
     permits = permits_of(1, queue=1, queue_timeout=0.05)
     [held] = taken(permits, 1)
     for is_bulk in (False, True):
-        assert run_in(lambda is_bulk=is_bulk: permits.take(is_bulk=is_bulk)) is None
+        assert run_in(partial(permits.take, is_bulk=is_bulk)) is None
     assert permits.stats() == PermitStats(1, 1, 0, 0)
     held.release()
     assert run_in(permits.take) is not None

@@ -209,6 +209,11 @@ def test_a_child_does_not_inherit_locks_that_were_held(run: Run, situation: str)
 
 
 @in_every_situation
+def test_a_services_permits_are_shared_and_come_back(run: Run, situation: str) -> None:
+    run(situation, "permits", "many_share_few_and_all_come_back")
+
+
+@in_every_situation
 def test_no_wake_up_is_lost(run: Run, situation: str) -> None:
     run(situation, "wakeups", "nobody_is_forgotten")
 
