@@ -196,7 +196,10 @@ def _dispatched(service: Service, files: Storage, target: Target, body: Body) ->
         files=files if files.is_bound else files.bound(current_app._get_current_object()),  # type: ignore[attr-defined]  # noqa: SLF001
     )
     with call.held:
-        return handler(service, call)
+        response = handler(service, call)
+    # And what it takes while it is sent.
+    response.call_on_close(call.held.close)
+    return response
 
 
 def _handler(target: Target) -> Handler:

@@ -71,7 +71,7 @@ class Call:
     files: Storage
     #: Unix time, in seconds.
     now: float = field(default_factory=time.time)
-    #: What it holds until its handler has returned.
+    #: What it holds until its handler has returned; what it takes then, until its answer was sent.
     held: ExitStack = field(default_factory=ExitStack)
 
     @property
