@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import gc
+from typing import TYPE_CHECKING
 
 import pytest
 from flask import Flask
 from werkzeug.wrappers import Response
 
-from flask_fs_swift import Storage
 from flask_fs_swift.api.blueprint import objectstore
 from flask_fs_swift.api.gate import Gate
 from flask_fs_swift.api.limits import Killswitch, Limits
 from flask_fs_swift.api.places import Place
 from flask_fs_swift.api.refusals import Refusal
+
+if TYPE_CHECKING:
+    from flask_fs_swift import Storage
 
 HERE = Place.of("here")
 
