@@ -161,7 +161,7 @@ def _answer(service: Service, files: Storage) -> Response:
         if body is not None:
             body.drain()
         response = answered(refusal)
-    if body is not None and body.meter is not None and request.method != "HEAD":
+    if body is not None and body.meter is not None:
         metered(response, body.meter)
     if ticket is not None:
         response.call_on_close(ticket.close)
