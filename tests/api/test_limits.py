@@ -456,9 +456,7 @@ LIMITS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize(
-    ("kind", "policy"), [("gthread", "permits"), ("gevent", "permits"), ("gevent", "window")]
-)
+@pytest.mark.parametrize(("kind", "policy"), [("gthread", "window"), ("gevent", "permits")])
 def test_whatever_becomes_of_requests_nothing_is_left(
     key_pairs: dict[str, KeyPair], kind: str, policy: str
 ) -> None:
