@@ -83,3 +83,9 @@ def test_a_forked_child_counts_its_own() -> None:
 def test_bytes_are_only_counted_where_they_are_limited() -> None:
     assert Gate(Limits(requests=5)).admit(HERE, "read") is None
     assert Gate(Limits(bytes=5)).admit(HERE, "read") is not None
+
+
+def test_what_would_not_have_passed_has_no_bytes_counted() -> None:
+    gate = Gate(Limits(requests=1, bytes=5, report_only=True), clock=lambda: 0.0)
+    assert gate.admit(HERE, "read") is not None
+    assert gate.admit(HERE, "read") is None
