@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _BLOCK = 64 * 1024
 
@@ -17,8 +17,9 @@ class Cutting:
     """Passes connections on to a port, until it cuts one. Lives until it is closed.
 
     ``_cuts``  after how many bytes of clients a connection is cut, the next first; and
-    ``_lost``  what an answer begins with that never arrives; both guarded by ``_lock``, as is
-    ``made``  how many cuts there were.
+    ``_lost``  what an answer begins with that never arrives;
+    ``_open``  the sockets of its clients; all guarded by ``_lock``, as is
+    ``made``   how many cuts there were.
     """
 
     def __init__(self, port: int) -> None:
@@ -26,6 +27,7 @@ class Cutting:
         self._lock = threading.Lock()
         self._cuts: list[int] = []
         self._lost: bytes | None = None
+        self._open: set[socket.socket] = set()
         self.made = 0
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._listener.getsockname()[1]
@@ -43,8 +45,12 @@ class Cutting:
             self._lost = answer
 
     def close(self) -> None:
-        """End when the last connection has ended."""
-        self._listener.shutdown(socket.SHUT_RDWR)
+        """End all connections, too."""
+        _shut(self._listener)
+        self._threads[0].join(10)
+        with self._lock:
+            for client in self._open:
+                _shut(client)
         self._listener.close()
         for thread in self._threads:
             thread.join(10)
@@ -57,6 +63,8 @@ class Cutting:
             except OSError:
                 return
             server = socket.create_connection(("127.0.0.1", self._target))
+            with self._lock:
+                self._open.add(client)
             pump = threading.Thread(target=self._pass, args=(client, server))
             self._threads.append(pump)
             pump.start()
@@ -66,19 +74,21 @@ class Cutting:
         back.start()
         self._pump(client, server, self._is_cut)
         back.join()
-        client.close()
+        with self._lock:
+            self._open.discard(client)
+            client.close()
         server.close()
 
-    def _pump(self, source: socket.socket, sink: socket.socket, ends: object) -> None:
-        assert callable(ends)
+    def _pump(
+        self, source: socket.socket, sink: socket.socket, ends: Callable[[bytes], bool]
+    ) -> None:
         with suppress(OSError):
             while block := source.recv(_BLOCK):
                 if ends(block):
                     break
                 sink.sendall(block)
-        for end in (source, sink):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+        _shut(source)
+        _shut(sink)
 
     def _is_cut(self, block: bytes) -> bool:
         with self._lock:
@@ -98,6 +108,11 @@ class Cutting:
             self._lost = None
             self.made += 1
             return True
+
+
+def _shut(end: socket.socket) -> None:
+    with suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

@@ -77,21 +77,6 @@ def error_of(served: Served, upload: str, parts: object, key: str = "k") -> str:
     return code
 
 
-@pytest.fixture(params=["memory", "swift", "tiered"])
-def files(request: pytest.FixtureRequest, memory_files: Storage) -> Any:
-    """A storage on each backend in turn."""
-    if request.param == "memory":
-        return memory_files
-    return request.getfixturevalue(f"{request.param}_files")
-
-
-@pytest.fixture
-def on_backend(files: Storage, key_pairs: dict[str, KeyPair]) -> Iterator[Served]:
-    """A service on each backend in turn."""
-    with serving("werkzeug", key_pairs, files) as served:
-        yield served
-
-
 # All of it.
 
 

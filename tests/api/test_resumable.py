@@ -20,7 +20,6 @@ from .test_multipart import at, begin
 from .test_service import KEYS, chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from socket import socket
 
     from conftest import MakeStorage
@@ -69,21 +68,6 @@ class Session:
         )
         connection.sendall(head.encode())
         return connection
-
-
-@pytest.fixture(params=["memory", "swift", "tiered"])
-def files(request: pytest.FixtureRequest, memory_files: Storage) -> Any:
-    """A storage on each backend in turn."""
-    if request.param == "memory":
-        return memory_files
-    return request.getfixturevalue(f"{request.param}_files")
-
-
-@pytest.fixture
-def on_backend(files: Storage, key_pairs: dict[str, KeyPair]) -> Iterator[Served]:
-    """A service on each backend in turn."""
-    with serving("werkzeug", key_pairs, files) as served:
-        yield served
 
 
 # All of it.
