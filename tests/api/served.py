@@ -49,7 +49,7 @@ def create_app(
     if keys is None:
         keys = json.loads(os.environ["SERVED_KEYS"])
     if files is None:
-        app.config["FS_BACKEND"] = "memory"
+        app.config.setdefault("FS_BACKEND", "memory")
         files = Storage("files", ALL)
         FS(app, files)
     app.register_blueprint(objectstore(files, keys=keys, usecases=POLICIES), url_prefix="/v1")
@@ -154,7 +154,11 @@ class Served:
 def serving(
     kind: str, pairs: Mapping[str, KeyPair], files: Storage | None = None, **settings: object
 ) -> Iterator[Any]:
-    """Run a server: ``werkzeug``, or a worker class of gunicorn."""
+    """Run a server: ``werkzeug``, or a worker class of gunicorn.
+
+    :param files: what Werkzeug serves; by default files in memory.
+    :param settings: of its application; where gunicorn finds its files, by default in memory.
+    """
     keys = {
         kid: {
             "versions": [pair.public],
