@@ -45,7 +45,7 @@ class Work:
             half = stream.read(len(self._prepared[name]) // 2)
             # Others come to want the connection that we hold.
             here.breathe()
-            if number % 4 == 1:  # The kernel lists those of the whole machine.
+            if number % 3 == 1:  # The kernel lists those of the whole machine.
                 self.sockets.look()
             assert half + stream.read() == self._prepared[name]
 

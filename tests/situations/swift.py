@@ -78,7 +78,8 @@ class Sockets:
         ours = _own_inodes()
         lines = Path("/proc/self/net/tcp").read_text().splitlines()
         established = [line.split() for line in lines if f"{self._port} 01 " in line]
-        return sum(row[9] in ours for row in established if row[2].endswith(self._port))
+        # While others come and go, the kernel may list one twice.
+        return len(ours & {row[9] for row in established if row[2].endswith(self._port)})
 
 
 def _own_inodes() -> set[str]:
