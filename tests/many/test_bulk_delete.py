@@ -127,7 +127,8 @@ def test_duplicates_are_outcomes_of_their_own(filled: Storage) -> None:
     delete(filled, names, 1)
 
 
-@widths
+# An answer is read in one way, however many workers there are.
+@pytest.mark.parametrize("concurrency", [pytest.param(1, marks=pytest.mark.large), None])
 @pytest.mark.parametrize(
     "body",
     [
