@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 SEGMENT = 1000
 #: How many segments a file has in most of these tests.
-COUNT = 10
-MANY = 60
+COUNT = 6
+MANY = 12
 GONE = 0.3  # seconds; more than a request takes
 
 
@@ -318,7 +318,7 @@ def test_a_bulk_delete_that_fails_in_the_middle_is_finished_singly(
     files: Storage, seen: Beside, swift_faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk, "AT_ONCE", 4)
-    files.write("a.bin", content())
+    files.write("a.bin", content(10))
     names = seen.segments()
     swift_faults.forget()
     swift_faults.add("status", method="POST", path="bulk-delete", skip=1, times=-1)

@@ -18,11 +18,13 @@ from swift.container.server import ContainerController
 from swift.obj.server import ObjectController
 
 from . import backends, patches
+from .cache import FACTS, forget_after_writes
 from .errors import DevServerError
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+    from .cache import Cache
     from .conf import Configuration
 
 _STORAGE = {
@@ -37,11 +39,12 @@ class Cluster:
 
     app: WSGIApplication
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, cache: Cache) -> None:
         patches.log_to_standard_error()
         patches.never_sync()
+        patches.stay_in_one_thread()
         utils.FALLOCATE_RESERVE = 0
-        backends.Backends(_storage_servers(configuration)).take_over()
+        backends.Backends(_storage_servers(configuration, cache)).take_over()
         self.app = loadapp(str(configuration.proxy), {"log_name": "proxy-server"})
 
     def wait_until_it_stores(self, seconds: float) -> None:
@@ -59,11 +62,12 @@ class Cluster:
             raise DevServerError(f"Swift's storage servers do not work: {status}")
 
 
-def _storage_servers(configuration: Configuration) -> dict[int, WSGIApplication]:
+def _storage_servers(configuration: Configuration, cache: Cache) -> dict[int, WSGIApplication]:
     servers = {}
     for port, (name, controller) in enumerate(_STORAGE.items(), start=1):
         backends.write_ring(configuration.etc, name, port)
-        servers[port] = _storage_server(configuration, name, port, controller)
+        server = _storage_server(configuration, name, port, controller)
+        servers[port] = forget_after_writes(server, name, cache) if name in FACTS else server
     return servers
 
 

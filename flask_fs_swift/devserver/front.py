@@ -15,7 +15,7 @@ from swift.common import constraints
 from swift.common.http_protocol import SwiftHttpProtocol
 from swift.common.utils import NullLogger
 
-from .cache import TokenCache, offer
+from .cache import Cache, offer
 from .cluster import Cluster
 from .control import Control
 from .daemons import Daemons
@@ -42,14 +42,14 @@ class Front:
 
     def __init__(self, configuration: Configuration, *, faults: bool) -> None:
         self._configuration = configuration
-        cluster = Cluster(configuration)
-        cache = TokenCache()
+        cache = Cache()
+        cluster = Cluster(configuration, cache)
         self._injector = Injector(offer(cluster.app, cache))
         self._app = self._with_faults(cache) if faults else offer(cluster.app, cache)
         self._cluster = cluster
         self._requests = eventlet.GreenPool(_CONNECTIONS)
 
-    def _with_faults(self, cache: TokenCache) -> WSGIApplication:
+    def _with_faults(self, cache: Cache) -> WSGIApplication:
         tokens = Tokens(self._injector, cache)
         log = RequestLog(tokens)
         return Control(

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import swift.common.db
+from eventlet import tpool
 from swift.common import utils
 from swift.common.utils import logs
 from swift.obj import diskfile
@@ -50,6 +51,11 @@ def never_sync() -> None:
             if hasattr(module, name):
                 setattr(module, name, _do_nothing)
     swift.common.db.get_db_connection = _unsynced(swift.common.db.get_db_connection)
+
+
+def stay_in_one_thread() -> None:
+    """Wait for the disk where it is asked for: to hand a small file to a thread takes longer."""
+    tpool.set_num_threads(0)
 
 
 def _do_nothing(*_: object, **__: object) -> None:

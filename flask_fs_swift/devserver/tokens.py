@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from .cache import TokenCache
+    from .cache import Cache
 
 
 class Tokens:
@@ -22,7 +22,7 @@ class Tokens:
     the cache, and would issue the same token again if it stayed there.
     """
 
-    def __init__(self, app: WSGIApplication, cache: TokenCache) -> None:
+    def __init__(self, app: WSGIApplication, cache: Cache) -> None:
         self._app = app
         self._cache = cache
         self._seen: set[str | None] = set()

@@ -40,7 +40,9 @@ def install() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not stamp.exists() or stamp.read_text() != wanted:
             _run(sys.executable, "-m", "venv", "--clear", str(home))
-            _run(str(python), "-m", "pip", "install", "--quiet", "-r", str(_REQUIREMENTS))
+            # Python compiles what Keystone imports, which is a small part of all that.
+            install = ("-m", "pip", "install", "--quiet", "--no-compile")
+            _run(str(python), *install, "-r", str(_REQUIREMENTS))
             stamp.write_text(wanted)
     return python
 

@@ -1,7 +1,11 @@
-"""Put this process into a situation, then run one function of a script in it.
+"""Put this process into a situation, then run functions of scripts in it, each in a fork.
 
-``python -m situations SITUATION SCRIPT FUNCTION FACTS``, where FACTS is JSON about the
-Swift to use. Nothing may be imported before the situation is there.
+``python -m situations SITUATION`` is told one case a line, in JSON, on its standard input; it
+answers with the process id of the case, and with its exit code when it has ended. To start a
+Python and to import everything takes longer than most cases; so it is done once, and each case
+has a process of its own still: nothing was done here before that a case could notice.
+
+Nothing may be imported before the situation is there.
 """
 
 import sys
@@ -10,14 +14,41 @@ from . import here
 
 
 def main() -> None:
-    situation, script, function, facts = sys.argv[1:]
-    here.enter(situation)
+    here.enter(sys.argv[1])
 
+    import gc
     import importlib
     import json
 
-    here.facts.update(json.loads(facts))
-    getattr(importlib.import_module(f"situations.{script}"), function)()
+    for line in sys.stdin:
+        case = json.loads(line)
+        script = importlib.import_module(f"situations.{case['script']}")
+        gc.freeze()  # A child that collects would copy all of it.
+        pid = here.native("os", "fork")()
+        if pid == 0:
+            _speak_to(case["output"])
+            here.facts.update(case["facts"])
+            getattr(script, case["function"])()
+            return  # What is done when a Python ends belongs to the case.
+        print(pid, flush=True)
+        _, status = here.native("os", "waitpid")(pid, 0)
+        print(_exit_code(status), flush=True)
+
+
+def _speak_to(path: str) -> None:
+    """Read nothing, and write to a file, as does everything that is started from here."""
+    import os
+
+    for name, number in ((os.devnull, 0), (path, 1), (path, 2)):
+        fd = os.open(name, os.O_RDWR | os.O_APPEND)
+        os.dup2(fd, number)
+        os.close(fd)
+
+
+def _exit_code(status: int) -> int:
+    import os
+
+    return os.waitstatus_to_exitcode(status)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 
-COUNT = 100
+COUNT = 40
 TICKS = 10
 
 

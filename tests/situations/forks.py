@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 # is the point here.
 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 
-CHILDREN = 5
-OBJECTS_EACH = 5
+CHILDREN = 3
+OBJECTS_EACH = 2
 SIZE = 300_000
 
 

@@ -69,7 +69,18 @@ def breathe() -> None:
 
 def native_breath() -> None:
     """Let the other native threads run; and no greenlet of this one."""
-    _native("time", "sleep")(0)
+    native("time", "sleep")(0)
+
+
+def native(module: str, item: str) -> Callable[..., Any]:
+    """Return what a module of the standard library has, whatever was patched."""
+    if name == PATCHED:
+        from gevent import monkey
+
+        original: Callable[..., Any] = monkey.get_original(module, item)
+        return original
+    found: Callable[..., Any] = getattr(__import__(module), item)
+    return found
 
 
 class NativeTask(Generic[T]):
@@ -77,7 +88,7 @@ class NativeTask(Generic[T]):
 
     def __init__(self, task: Callable[[], T]) -> None:
         self._outcome: list[Callable[[], T]] = []
-        _native("_thread", "start_new_thread")(self._run, (task,))
+        native("_thread", "start_new_thread")(self._run, (task,))
 
     def _run(self, task: Callable[[], T]) -> None:
         try:
@@ -124,7 +135,7 @@ def nap() -> None:
 
 def native_nap() -> None:
     """Leave the processor to other threads for a moment; and to no greenlet of this one."""
-    _native("time", "sleep")(0.001)
+    native("time", "sleep")(0.001)
 
 
 def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
@@ -135,16 +146,6 @@ def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it never came true"
         nap()
-
-
-def _native(module: str, item: str) -> Callable[..., object]:
-    if name == PATCHED:
-        from gevent import monkey
-
-        original: Callable[..., object] = monkey.get_original(module, item)
-        return original
-    found: Callable[..., object] = getattr(__import__(module), item)
-    return found
 
 
 def _spawn(task: Callable[[], object]) -> Any:

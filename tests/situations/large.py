@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MIB = 1024 * 1024
-SEGMENTS = 8
+SEGMENTS = 4
 TICKS = 10
 
 
@@ -23,7 +23,7 @@ def pieces(content: bytes) -> Iterator[bytes]:
 
 
 def others_run_while_segments_move() -> None:
-    """Two writers at once, of eight segments each, over the five connections of the pool."""
+    """Two writers at once, of four segments each, over the five connections of the pool."""
     files, pool = new_storage(segment_size=MIB, segment_concurrency=8)
     contents = {name: random.randbytes(SEGMENTS * MIB + 1) for name in ("a", "b")}
     done: list[bool] = []

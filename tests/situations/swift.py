@@ -76,9 +76,10 @@ class Sockets:
     def connected(self) -> int:
         """Return how many there are now."""
         ours = _own_inodes()
-        rows = [row.split() for row in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
-        established = [row for row in rows if row[2].endswith(self._port) and row[3] == "01"]
-        return sum(row[9] in ours for row in established)
+        lines = Path("/proc/self/net/tcp").read_text().splitlines()
+        established = [line.split() for line in lines if f"{self._port} 01 " in line]
+        # While others come and go, the kernel may list one twice.
+        return len(ours & {row[9] for row in established if row[2].endswith(self._port)})
 
 
 def _own_inodes() -> set[str]:

@@ -1,64 +1,17 @@
-"""What holds in each of the four situations, in a process of its own.
-
-The scripts run with this interpreter, or with the one that ``SITUATIONS_PYTHON`` names: it
-needs the package's requirements and a gevent, not the development server's.
-"""
+"""What holds in each of the four situations, in a process of its own."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_fs_swift.devserver import DevServer
-
 from .here import NO_GEVENT, PATCHED, SITUATIONS, THREADS
-from .swift import SKIPPED
 
 if TYPE_CHECKING:
-    from flask_fs_swift.devserver import Faults
-
-TESTS = Path(__file__).parent.parent
-PYTHON = os.environ.get("SITUATIONS_PYTHON", sys.executable)
-RUN = ("-W", "error", "-m", "situations")
-PATIENCE = 100  # seconds
+    from .conftest import Run
 
 in_every_situation = pytest.mark.parametrize("situation", SITUATIONS)
-
-
-class Run(Protocol):
-    """Runs a function of a script in a situation; it must end well, and say nothing."""
-
-    def __call__(self, situation: str, script: str, function: str) -> None: ...
-
-
-@pytest.fixture
-def run(swift_server: object, swift_faults: Faults) -> Run:
-    assert swift_faults
-    assert isinstance(swift_server, DevServer)
-    facts = {key: getattr(swift_server, key) for key in ("url", "auth_url", "user", "key")}
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
-
-    def run(situation: str, script: str, function: str) -> None:
-        ended = subprocess.run(
-            [PYTHON, *RUN, situation, script, function, json.dumps(facts)],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        if SKIPPED in ended.stdout:
-            pytest.skip(SKIPPED)
-        assert (ended.returncode, ended.stdout) == (0, ""), ended.stdout
-
-    return run
 
 
 @in_every_situation

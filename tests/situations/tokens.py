@@ -12,8 +12,8 @@ from . import here
 from .load import prepare
 from .swift import assert_all_is_back, authentications, faults, new_storage
 
-WORKERS = 20
-WRITES_EACH = 5
+WORKERS = 12
+WRITES_EACH = 3
 
 
 def a_cold_start_authenticates_once() -> None:

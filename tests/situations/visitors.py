@@ -33,16 +33,18 @@ if TYPE_CHECKING:
 
 MIB = 1024 * 1024
 #: More than there is room for between Swift and a visitor.
-SIZE = 64 * MIB
-CROWD = 200
+SIZE = 40 * MIB
+CROWD = 60
 SLOTS = 20
+#: As many as come before the first of them is given up, also where little else runs.
+FEW = 4
 #: Seconds that a visitor waits for a slot.
-POOL_TIMEOUT = 1.5
+POOL_TIMEOUT = 0.5
 #: Seconds in which a slot must be back.
 SOON = 1.0
 #: Seconds after which the server gives up one who does not read.
 STALLED = 2.0
-#: MiB that the whole crowd may add: a twentieth of what it has asked for would be 640.
+#: MiB that the whole crowd may add: a twentieth of what it has asked for would be 120.
 BEARABLE = 32
 
 
@@ -84,10 +86,10 @@ def the_kernels_time_out_ends_those_who_stall() -> None:
     """The visitors stay; the option of the listening socket is the one of the documentation."""
     if sys.platform != "linux":
         sys.exit(SKIPPED)
-    files, pool = new_storage(pool_size=SLOTS, pool_timeout=POOL_TIMEOUT)
+    files, pool = new_storage(pool_size=FEW, pool_timeout=POOL_TIMEOUT)
     files.write("large", bytes(SIZE))
-    with served(files, stalled=STALLED) as port, crowd(port, CROWD) as visitors:
-        here.until(lambda: pool.stats().lent == SLOTS)
+    with served(files, stalled=STALLED) as port, crowd(port, 3 * FEW) as visitors:
+        here.until(lambda: pool.stats().lent == FEW)
         assert {visitor.status() for visitor in visitors} == {206, 503}
         here.until(lambda: pool.stats().lent == 0, 5 * STALLED)
         with Visitor(port) as visitor:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+from situations.here import until
 from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
 
@@ -114,8 +115,7 @@ def overlap(world: World, name: str, one: str, other: str, start: str, statement
             first = threads.submit(do, world, one, before, stopping)
             assert stopping.has_come.wait(PATIENCE)
             second = threads.submit(do, world, other, before, None)
-            while not second.done() and not is_waiting(world.database, name):
-                pass
+            until(lambda: second.done() or is_waiting(world.database, name))
             stopping.may_go.set()
             seen = [first.result(PATIENCE), second.result(PATIENCE)]
     finally:
