@@ -6,7 +6,8 @@ each of which is one part, and is put once:
 
 1. The bytes of a grain come in, up to 4 MiB in memory and more in a temporary file.
 2. The grain is stored, and then its receipt is created: from then on it is held. Meanwhile the
-   next one comes in: published clients give up when nobody reads for a tenth of a second.
+   next ones come in, up to 256 MiB of them into temporary files: published clients give up a
+   connection when nobody reads for a tenth of a second.
 3. With the last one the object is made of them all: the **commit point**.
 
 What is held is what has receipts, without a gap. They are asked for by name: a listing may lag. A
@@ -26,13 +27,13 @@ import bisect
 import json
 import re
 import uuid
+from collections import deque
 from dataclasses import replace
-from functools import partial
 from tempfile import SpooledTemporaryFile
 from typing import IO, TYPE_CHECKING, cast
 
 from flask_fs_swift.blocks import BLOCK
-from flask_fs_swift.concurrency import Strand
+from flask_fs_swift.concurrency import Strand, new_lock, off_hub
 from flask_fs_swift.errors import FileExists, InvalidPart, UploadClosed
 from flask_fs_swift.intake import HELD, LARGEST_PART
 from flask_fs_swift.upload import MAX_PARTS
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
 
 #: Bytes that a grain has at least, unless it is the last one: what is held in memory.
 SMALLEST_GRAIN = HELD
+#: Bytes that wait on the disk while others are stored. Then nobody reads until they are, too.
+AHEAD = 256 * 1024 * 1024
 #: Bytes of the longest object.
 LONGEST = MAX_PARTS * LARGEST_PART
 
@@ -175,10 +178,11 @@ class _Session:
             raise _Elsewhere
         if offset < end < min(offset + self._grain, self.size):
             raise Refusal(400, f"a chunk has at least {self._grain} bytes, unless it is the last")
-        with _Storing(self._store) as storing:
+        with _Storing(self._store, most=max(AHEAD // self._grain, 1)) as storing:
             while offset < self.size and (after := min(offset + self._grain, self.size)) <= end:
                 index += 1
-                storing.go_on(index, _read(body, after - offset))
+                held = HELD if storing.keeps_up() else 1
+                storing.add(index, _read(body, after - offset, held))
                 offset = after
         while body.read():
             pass  # Less than a grain, but all of it: the connection goes on.
@@ -235,61 +239,118 @@ class _Session:
 
 
 class _Storing:
-    """What stores one grain after the other, each while its caller reads the next. A context.
+    """What stores grains one after the other, while its caller reads those that follow. A context.
 
-    ``_error`` is set by the strand, and looked at when it has ended. Leaving the context waits for
-    the last, and raises what it raised, unless something else was raised before.
+    Belongs to its caller. Leaving the context waits for the last, and raises what one raised,
+    unless something else was raised before.
+
+    ``_lock`` guards what the strand shares with the caller: ``_waiting``, the grains to be stored,
+    ``_runs``, whether the strand will look at them again, and ``_error``, what ended it.
+
+    :param store: given the number and the content of a grain.
+    :param most: grains that may wait.
     """
 
-    def __init__(self, store: Callable[[int, IO[bytes]], None]) -> None:
+    def __init__(self, store: Callable[[int, IO[bytes]], None], most: int) -> None:
         self._store = store
+        self._most = most
         self._strand: Strand | None = None
+        self._lock = new_lock()
+        self._waiting: deque[tuple[int, IO[bytes]]] = deque()
+        self._runs = False
         self._error: BaseException | None = None
 
-    def go_on(self, index: int, content: IO[bytes]) -> None:
-        """Store the next when the one before has been stored, and close it.
+    def keeps_up(self) -> bool:
+        """Tell whether no grain waits."""
+        with self._lock:
+            return not self._waiting
 
-        :raises BaseException: what that raised; this one is not begun, but closed.
+    def add(self, index: int, content: IO[bytes]) -> None:
+        """Have a grain stored, and closed. Where too many wait, wait for all of them.
+
+        :raises BaseException: what an earlier one raised; this one is only closed.
         """
-        try:
+        if not self._appended(index, content):
+            try:
+                self._begin(index, content)
+            except BaseException:
+                content.close()
+                raise
+        with self._lock:
+            is_full = len(self._waiting) >= self._most
+        if is_full:
             self._join()
-            if self._error is not None:
-                raise self._error
-            strand = Strand(partial(self._run, index, content), content.close)
-            strand.start()
-        except BaseException:
-            content.close()
-            raise
-        self._strand = strand
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            self._join()
+        except BaseException:
+            if kind is None:
+                raise
+
+    def _appended(self, index: int, content: IO[bytes]) -> bool:
+        """Leave a grain to the strand, if that runs."""
+        with self._lock:
+            runs = self._runs and self._error is None
+            if runs:
+                self._waiting.append((index, content))
+            return runs
+
+    def _begin(self, index: int, content: IO[bytes]) -> None:
+        """Store a grain in a new strand, when the one before has ended."""
         self._join()
-        if kind is None and self._error is not None:
-            raise self._error
+        self._strand = Strand(self._run, self._end)
+        with self._lock:
+            self._waiting.append((index, content))
+            self._runs = True
+        self._strand.start()
 
     def _join(self) -> None:
         if self._strand is not None:
             self._strand.join()
+        if self._error is not None:
+            raise self._error
 
-    def _run(self, index: int, content: IO[bytes]) -> None:
+    def _next(self) -> tuple[int, IO[bytes]] | None:
+        with self._lock:
+            self._runs = bool(self._waiting)
+            return self._waiting.popleft() if self._waiting else None
+
+    def _run(self) -> None:
         try:
-            self._store(index, content)
+            while (grain := self._next()) is not None:
+                with grain[1]:
+                    self._store(*grain)
         except BaseException as error:  # noqa: BLE001 - raised where it is waited for
-            self._error = error
+            with self._lock:
+                self._error = error
+
+    def _end(self) -> None:
+        """Close what is not stored because of an error, or because the strand never began."""
+        with self._lock:
+            left = list(self._waiting)
+            self._waiting.clear()
+            self._runs = False
+            if left and self._error is None:
+                self._error = RuntimeError("what stores the grains was ended")
+        for _, content in left:
+            content.close()
 
 
-def _read(body: Body, size: int) -> IO[bytes]:
+def _read(body: Body, size: int, held: int) -> IO[bytes]:
     """Take so many bytes of a body; whoever stores them closes them.
 
+    :param held: how many may be in memory.
     :raises Refusal: 400, it broke off.
     """
-    content = SpooledTemporaryFile(HELD)  # noqa: SIM115
+    content = SpooledTemporaryFile(held)  # noqa: SIM115
     try:
         while size and (block := body.read(min(size, BLOCK))):
-            content.write(block)
+            # Disks are slow, and memory may be full of what they have still to take.
+            off_hub(content.write, block)
             size -= len(block)
         content.seek(0)
     except BaseException:

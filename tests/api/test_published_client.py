@@ -355,16 +355,19 @@ def test_chunks_of_a_handle(session: Any) -> None:
 
 @pytest.mark.large
 def test_beyond_256_mib_an_upload_outlives_its_connection_by_itself(
-    make_storage: MakeStorage, key_pairs: dict[str, KeyPair], monkeypatch: pytest.MonkeyPatch
+    make_storage: MakeStorage, key_pairs: dict[str, KeyPair]
 ) -> None:
-    monkeypatch.setattr(resumable, "time", SimpleNamespace(sleep=lambda _: None))
     content = os.urandom(1_000_000) * 280
     with (
         serving("werkzeug", key_pairs, make_storage()) as served,
         cutting(served.port) as proxy,
     ):
         key = client.SecretKey(KID, key_pairs[KID].private)
-        session = session_of(replace(served, port=proxy.port), key)
+        patient = {"timeout": published("urllib3").Timeout(connect=30)}
+        url = f"http://127.0.0.1:{proxy.port}"
+        session = client.Client(url, token=key, connection_kwargs=patient).session(
+            client.Usecase("client"), org=42
+        )
         proxy.cut_after(100_000_000, 150_000_000)
         assert session.put(content, "large", compress="none") == "large"
         assert proxy.made == 2

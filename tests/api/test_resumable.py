@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from situations.here import until
 
-from flask_fs_swift.api import multipart
+from flask_fs_swift.api import multipart, resumable
 from flask_fs_swift.api.keys import READ
 from flask_fs_swift.api.resumable import LONGEST, SMALLEST_GRAIN, grain_of
 from flask_fs_swift.upload import MAX_PARTS
@@ -322,6 +322,22 @@ def test_a_chunk_of_a_cancelled_session_comes_to_nothing(on_backend: Served) -> 
         first.sendall(CONTENT[GRAIN + 7 :])
         assert first.recv(4096).split()[1] == b"404"
     assert on_backend.ask("GET", on_backend.at("k")).status == 404
+
+
+@pytest.mark.parametrize("ahead", [1, resumable.AHEAD])
+def test_what_comes_faster_than_it_is_stored_waits(
+    swift_files: Storage,
+    swift_faults: Faults,
+    key_pairs: dict[str, KeyPair],
+    monkeypatch: pytest.MonkeyPatch,
+    ahead: int,
+) -> None:
+    monkeypatch.setattr(resumable, "AHEAD", ahead)
+    with serving("werkzeug", key_pairs, swift_files) as served:
+        session = Session(served)
+        swift_faults.add("delay", method="PUT", path="/receipts/", seconds=0.2, times=-1)
+        assert session.put(0, CONTENT).status == 201
+        assert served.ask("GET", served.at("k")).body == CONTENT
 
 
 @pytest.mark.parametrize("action", ["status", "after_status"])
