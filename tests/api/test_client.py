@@ -17,7 +17,7 @@ import pytest
 import zstandard
 
 from flask_fs_swift.api import compression
-from flask_fs_swift.api.client import Client, Session, Usecase
+from flask_fs_swift.api.client import Client, Session
 from flask_fs_swift.api.compression import Expansion, compressed, longest
 from flask_fs_swift.api.expiration import Expiration
 from flask_fs_swift.api.failures import (
@@ -35,6 +35,7 @@ from flask_fs_swift.api.failures import (
 from flask_fs_swift.api.keys import READ, Key, SigningKey
 from flask_fs_swift.api.presigned import verify_presigned
 from flask_fs_swift.api.tokens import verify_token
+from flask_fs_swift.api.usecase import Usecase
 
 from .rawserver import RawServer, Request, Store
 
