@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from flask_fs_swift.events import EventHook
+
     from .calls import Answer
     from .content import Content
     from .expiration import Expiration
@@ -64,6 +66,8 @@ class Client:
         with the last one; up to a quarter more.
     :param spool_dir: for temporary files; None: where the system has them.
     :param headers: that every request has, beside its own.
+    :param on_event: called after each operation of a session or an upload, with what it was
+        and how it ended; of ``many``, after each ``put`` that has a request of its own.
     :param pool_size: connections that are kept, and the most that ``many`` uses.
     :param options: keywords of urllib3's pool, such as ``ca_certs``.
     :raises ValueError: this is no URL of a server, no key, no such permission; or a
@@ -84,6 +88,7 @@ class Client:
         resume_pauses: Sequence[float] = PAUSES,
         spool_dir: str | PathLike[str] | None = None,
         headers: Mapping[str, str] | None = None,
+        on_event: EventHook | None = None,
         pool_size: int = 10,
         **options: Any,
     ) -> None:
@@ -101,6 +106,7 @@ class Client:
             raise ValueError(f"permissions are of {', '.join(sorted(PERMISSIONS))}")
         folder = None if spool_dir is None else os.fspath(spool_dir)
         self._habits = _Habits(pool_size, tuple(resume_pauses), folder)
+        self._on_event = on_event
         self._calls = Calls(
             url,
             pool_size=pool_size,
@@ -123,7 +129,8 @@ class Client:
             if not isinstance(value, (str, int)):
                 raise ValueError(f"scope {name} is a text or a number, not {value!r}")  # noqa: TRY004
         place = Place.of(usecase.name, scopes.items())
-        return Session(Endpoint(self._calls, place, self._signer), usecase, self._habits)
+        endpoint = Endpoint(self._calls, place, self._signer, self._on_event)
+        return Session(endpoint, usecase, self._habits)
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
@@ -234,7 +241,9 @@ class Session:
             origin,
             filename,
         )
-        return start(self._endpoint, self.usecase.storing(empty), self._habits.folder)
+        storing = self.usecase.storing(empty)
+        with self._endpoint.watch("start_upload"):
+            return start(self._endpoint, storing, self._habits.folder)
 
     def resume_upload(
         self,
@@ -292,22 +301,32 @@ class Session:
         """
         wanted = byte_range(start, end)
         headers = {} if wanted == WHOLE else {"range": wanted.header()}
-        answer = self._endpoint.call("GET", self._endpoint.target(key), headers, key=key)
-        if answer.status == 404:
-            answer.body()
-            return None
-        return fetched(answer, key, wanted, decompress=decompress, limit=limit)
+        target = self._endpoint.target(key)
+        with self._endpoint.watch("get"):
+            answer = self._endpoint.call("GET", target, headers, key=key)
+            if answer.status == 404:
+                answer.body()
+                return None
+            return fetched(answer, key, wanted, decompress=decompress, limit=limit)
 
     def head(self, key: str) -> Description | None:
         """Describe an object; None where there is none."""
-        with self._endpoint.call("HEAD", self._endpoint.target(key), key=key) as answer:
+        target = self._endpoint.target(key)
+        with (
+            self._endpoint.watch("head"),
+            self._endpoint.call("HEAD", target, key=key) as answer,
+        ):
             if answer.status == 404:
                 return None
             return described(answer.checked(), key)
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is absent counts as removed."""
-        with self._endpoint.call("DELETE", self._endpoint.target(key), key=key) as answer:
+        target = self._endpoint.target(key)
+        with (
+            self._endpoint.watch("delete"),
+            self._endpoint.call("DELETE", target, key=key) as answer,
+        ):
             if answer.status != 404:
                 answer.checked()
 
@@ -330,7 +349,10 @@ class Session:
         body = json.dumps({"extend_expiry": said}).encode()
         headers = {"content-type": "application/json"}
         target = self._endpoint.target(key)
-        with self._endpoint.call("PATCH", target, headers, body, key=key) as answer:
+        with (
+            self._endpoint.watch("extend_expiry"),
+            self._endpoint.call("PATCH", target, headers, body, key=key) as answer,
+        ):
             answer.checked()
 
     def object_url(self, key: str, *, lifetime: int | None = None) -> str:
@@ -367,7 +389,10 @@ class Session:
 
     def _store(self, storing: Storing, line: Line) -> str:
         pauses, folder = self._habits.pauses, self._habits.folder
-        return store(self._endpoint, storing, pauses=pauses, folder=folder, line=line)
+        with self._endpoint.watch("put") as seen:
+            return store(
+                self._endpoint, storing, pauses=pauses, folder=folder, line=line, seen=seen
+            )
 
     def _post(self, boundary: str, body: Iterable[bytes], line: Line) -> Answer:
         headers = {"content-type": content_type_of(boundary)}

@@ -7,11 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from flask_fs_swift.events import Watch
+
 from .escaping import path_of
 from .tokens import new_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from flask_fs_swift.events import EventHook
 
     from .calls import Answer, Calls, Line
     from .keys import SigningKey
@@ -60,12 +64,22 @@ class Signer:
 
 
 class Endpoint:
-    """A place of a server. Lives as long as its client; any threads and greenlets share it."""
+    """A place of a server. Lives as long as its client; any threads and greenlets share it.
 
-    def __init__(self, calls: Calls, place: Place, signer: Signer) -> None:
+    :param on_event: told of each operation that has ended.
+    """
+
+    def __init__(
+        self, calls: Calls, place: Place, signer: Signer, on_event: EventHook | None = None
+    ) -> None:
         self.place = place
         self.signer = signer
         self._calls = calls
+        self._on_event = on_event
+
+    def watch(self, operation: str) -> Watch:
+        """Return what times an operation, and tells how it has ended."""
+        return Watch(self._on_event, operation, self.place.usecase)
 
     def target(self, key: str | None, resource: str = "objects", **query: object) -> str:
         """Return the target of a request.

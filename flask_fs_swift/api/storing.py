@@ -11,7 +11,9 @@ from .extent import SpoolFailed, in_place, spooled
 from .resumable import Sending, create
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from flask_fs_swift.events import Watch
 
     from .calls import Line
     from .endpoint import Endpoint
@@ -25,19 +27,21 @@ def store(
     pauses: Sequence[float],
     folder: str | None,
     line: Line,
+    seen: Watch,
 ) -> str:
     """Store content; return its key.
 
     :param pauses: see :class:`.resumable.Sending`.
     :param folder: for a temporary file; None: where the system has them.
+    :param seen: learns how many bytes were sent, each of them once.
     :raises RequestError: it was not stored, unless ``maybe_applied``.
     :raises Exception: what the content raised. Nothing was stored.
     """
     if storing.is_long:
-        return _store_long(endpoint, storing, pauses=pauses, folder=folder, line=line)
+        return _store_long(endpoint, storing, pauses=pauses, folder=folder, line=line, seen=seen)
     blocks = blocks_of(storing.content)
     body = compressed(blocks) if storing.compresses else blocks
-    return _put(endpoint, storing.key, storing.headers(), body, line)
+    return _put(endpoint, storing.key, storing.headers(), body, line, seen)
 
 
 def _store_long(
@@ -47,6 +51,7 @@ def _store_long(
     pauses: Sequence[float],
     folder: str | None,
     line: Line,
+    seen: Watch,
 ) -> str:
     headers = storing.headers()
     endpoint.target(storing.key)  # Nothing is compressed for a key that is none.
@@ -60,11 +65,15 @@ def _store_long(
                 sending = Sending(
                     endpoint, created.key, created.token, extent, pauses=pauses, line=line
                 )
-                return sending.finish()
+                stored = sending.finish()
+                seen.bytes = extent.size
+                return stored
             headers["content-length"] = str(extent.size)
-            return _put(endpoint, storing.key or created.key, headers, extent.blocks(), line)
+            key = storing.key or created.key
+            return _put(endpoint, key, headers, extent.blocks(), line, seen)
     except SpoolFailed:
-        return _put(endpoint, storing.key, storing.headers(), compressed(source.blocks()), line)
+        body = compressed(source.blocks())
+        return _put(endpoint, storing.key, storing.headers(), body, line, seen)
 
 
 def _put(
@@ -73,11 +82,19 @@ def _put(
     headers: Mapping[str, str],
     body: Iterable[bytes],
     line: Line,
+    seen: Watch,
 ) -> str:
     method = "POST" if key is None else "PUT"
-    answer = endpoint.call(method, endpoint.target(key), headers, body, key=key, line=line)
+    blocks = _counted(body, seen)
+    answer = endpoint.call(method, endpoint.target(key), headers, blocks, key=key, line=line)
     said = answer.checked().document()
     stored = said.get("key") if isinstance(said, dict) else None
     if not isinstance(stored, str) or not stored or stored != (key or stored):
         raise answer.broken("it names no key, or another one")
     return stored
+
+
+def _counted(blocks: Iterable[bytes], seen: Watch) -> Iterator[bytes]:
+    for block in blocks:
+        seen.bytes += len(block)
+        yield block

@@ -122,22 +122,15 @@ class Upload:
         self._check_number(number)
         check_content(content)
         target = self._target(f"{_UPLOADS}:parts", part_number=number)
-        with self._measured(content) as extent:
+        with self._endpoint.watch("put_part") as seen, self._measured(content) as extent:
             md5 = extent.md5()
             headers = {
                 "content-length": str(extent.size),
                 "content-md5": b64encode(bytes.fromhex(md5)).decode(),
             }
             answer = self._endpoint.call("PUT", target, headers, extent.blocks(), key=self.key)
-        part = Part(number, _text(answer, _said(answer), "etag"), extent.size)
-        stored = _MD5.fullmatch(part.etag)
-        if stored is not None and stored[1] != md5:
-            raise PartDamaged(
-                f"part {number} of {self.key!r} was sent with MD5 {md5} and has {stored[1]}",
-                status=answer.status,
-                key=self.key,
-                maybe_applied=True,
-            )
+            part = self._checked(number, answer, extent.size, md5)
+            seen.bytes = part.size
         with self._lock:
             self._parts[number] = part
         return part
@@ -148,7 +141,8 @@ class Upload:
         :raises UploadClosed: the upload was completed or aborted.
         :raises AnswerBroken: a page says that there are more, and not after which.
         """
-        return [part for page in self._pages() for part in page]
+        with self._endpoint.watch("list_parts"):
+            return [part for page in self._pages() for part in page]
 
     def complete(self, parts: Iterable[Part] | None = None) -> str:
         """Make the object; return its key. What had the key is replaced.
@@ -164,20 +158,36 @@ class Upload:
         headers = {"content-type": "application/json"}
         body = json.dumps({"parts": listed}).encode()
         target = self._target(f"{_UPLOADS}:complete")
-        answer = self._endpoint.call("POST", target, headers, body, key=self.key)
-        said = _said(answer)
-        if isinstance(said, dict) and "error" in said:
-            raise _failure(answer, said["error"], self.key)
-        if _text(answer, said, "key") != self.key:
-            raise answer.broken("it names another key")
+        with self._endpoint.watch("complete_upload"):
+            answer = self._endpoint.call("POST", target, headers, body, key=self.key)
+            said = _said(answer)
+            if isinstance(said, dict) and "error" in said:
+                raise _failure(answer, said["error"], self.key)
+            if _text(answer, said, "key") != self.key:
+                raise answer.broken("it names another key")
         return self.key
 
     def abort(self) -> None:
         """Remove the parts. Nothing becomes of the upload any more; aborting again is fine."""
         target = self._target(_UPLOADS)
-        with self._endpoint.call("DELETE", target, key=self.key) as answer:
+        with (
+            self._endpoint.watch("abort_upload"),
+            self._endpoint.call("DELETE", target, key=self.key) as answer,
+        ):
             if answer.status not in _CLOSED:
                 answer.checked()
+
+    def _checked(self, number: int, answer: Answer, size: int, md5: str) -> Part:
+        part = Part(number, _text(answer, _said(answer), "etag"), size)
+        stored = _MD5.fullmatch(part.etag)
+        if stored is not None and stored[1] != md5:
+            raise PartDamaged(
+                f"part {number} of {self.key!r} was sent with MD5 {md5} and has {stored[1]}",
+                status=answer.status,
+                key=self.key,
+                maybe_applied=True,
+            )
+        return part
 
     def _measured(self, content: Content) -> AbstractContextManager[Extent]:
         size = size_of(content)
