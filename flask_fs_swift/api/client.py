@@ -25,7 +25,7 @@ from .many import Results
 from .operations import Put
 from .places import Place
 from .presigned import presign
-from .resumable import PAUSES
+from .resuming import PAUSES
 from .storing import store
 from .tokens import LIFETIME, PARAMETER
 from .uploads import Upload, start

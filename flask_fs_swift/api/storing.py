@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from .compression import compressed
 from .content import blocks_of
 from .extent import SpoolFailed, in_place, spooled
-from .resumable import Sending, create
+from .resuming import Sending, create
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ def store(
 ) -> str:
     """Store content; return its key.
 
-    :param pauses: see :class:`.resumable.Sending`.
+    :param pauses: see :class:`.resuming.Sending`.
     :param folder: for a temporary file; None: where the system has them.
     :param seen: learns how many bytes were sent, each of them once.
     :raises RequestError: it was not stored, unless ``maybe_applied``.
