@@ -25,11 +25,21 @@ class Uploads(Protocol):
     """Makes objects of parts."""
 
     def start(
-        self, name: str, properties: Properties, *, overwrite: bool, upload: str | None = None
+        self,
+        name: str,
+        properties: Properties,
+        *,
+        overwrite: bool,
+        upload: str | None = None,
+        size: int | None = None,
+        until: float | None = None,
     ) -> Marker:
         """Begin an upload.
 
         :param upload: its id, which no other may have; None: a new one.
+        :param size: bytes that the object will have: then each part is put once. None: each may
+            be put again, and the newest counts.
+        :param until: Unix time, in seconds, from which on it is over; None: it waits for ever.
         :raises FileExists: there is an object, and ``overwrite`` is False.
         """
 
@@ -47,11 +57,21 @@ class Uploads(Protocol):
     ) -> Part:
         """Store a part.
 
+        :raises FileExists: it is put once, and was.
         :raises UploadClosed: the upload is over.
         """
 
-    def parts(self, marker: Marker) -> list[Part]:
-        """Return what a listing shows of the parts, by number."""
+    def parts(self, marker: Marker, after: int = 0) -> Iterator[Part]:
+        """Yield what a listing shows of the parts, the newest of each number, by number.
+
+        :param after: only those with greater numbers.
+        """
+
+    def find_part(self, marker: Marker, number: int, etag: str) -> Part | None:
+        """Return a part that a listing may not show yet; None where there is none."""
+
+    def receipts(self, marker: Marker, numbers: Sequence[int]) -> list[Part | None]:
+        """Return the parts that were put once under these numbers, with certainty; None: none."""
 
     def complete(self, marker: Marker, parts: Collection[Part]) -> ObjectInfo:
         """Make the object of these parts; again, with the same outcome.
@@ -61,9 +81,10 @@ class Uploads(Protocol):
         """
 
     def abort(self, marker: Marker, parts: Collection[Part]) -> None:
-        """End an upload and remove its parts, known or listed.
+        """End an upload and remove its parts, known or listed. Again, with the same outcome.
 
-        :raises UploadClosed: it was completed.
+        :param marker: its name and id may come from a stranger.
+        :raises UploadClosed: it was completed, or there is none.
         """
 
     def collect(self, older_than: float, *, dry_run: bool) -> list[Orphan]:

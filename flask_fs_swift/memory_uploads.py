@@ -21,7 +21,7 @@ from .objects import Marker, Part, new_id
 from .segments import REMEMBERED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from .content import Content
     from .events import Progress
@@ -59,17 +59,26 @@ class MemoryUploads:
         self._uploads: dict[str, _Upload] = {}
 
     def start(
-        self, name: str, properties: Properties, *, overwrite: bool, upload: str | None = None
+        self,
+        name: str,
+        properties: Properties,
+        *,
+        overwrite: bool,
+        upload: str | None = None,
+        size: int | None = None,
+        until: float | None = None,
     ) -> Marker:
         """Begin an upload."""
         check_name(name)
         metadata = checked_metadata(properties.metadata)
         if not overwrite and self._has(name):
             raise FileExists(f"{name!r} exists", filename=name)
-        marker = Marker(name, "upload", upload or new_id(), overwrite=overwrite)
+        marker = Marker(
+            name, "upload", upload or new_id(), overwrite=overwrite, size=size, until=until
+        )
         begun = _Upload(marker, replace(properties, metadata=metadata))
+        self._forget()
         with self._lock:
-            self._uploads = {key: one for key, one in self._uploads.items() if _is_known(one)}
             self._uploads[marker.id] = begun
         return marker
 
@@ -78,7 +87,8 @@ class MemoryUploads:
         with self._lock:
             found = self._uploads.get(upload)
             marker = found.marker if found is not None and _is_known(found) else None
-        if marker is None or marker.name != name or marker.state == "aborted":
+        is_usable = marker is not None and (marker.is_open or marker.state == "completed")
+        if marker is None or marker.name != name or not is_usable:
             raise upload_closed(name)
         return marker
 
@@ -86,31 +96,42 @@ class MemoryUploads:
         """Yield the uploads that are open at this moment."""
         with self._lock:
             markers = [one.marker for one in self._uploads.values()]
-        return (marker for marker in markers if marker.state == "open")
+        return (marker for marker in markers if marker.is_open)
 
     def put_part(
         self, marker: Marker, number: int, content: Content, progress: Progress | None
     ) -> Part:
         """Keep a part; others of its number stay, for whoever completes with them."""
         data = whole(content if progress is None else Told(content, progress))
-        part = Part(number, content.size, content.etag)
+        part = Part(number, content.size, content.etag, time.time())
         with self._lock:
             upload = self._uploads.get(marker.id)
-            is_open = upload is not None and upload.marker.state == "open"
-            if upload is not None and is_open:
+            is_open = upload is not None and upload.marker.is_open
+            is_put = marker.size is not None and number in _newest(upload)
+            if upload is not None and is_open and not is_put:
                 upload.parts.pop(part, None)
                 upload.parts[part] = data
         if not is_open:
             raise upload_closed(marker.name)
+        if is_put:
+            raise FileExists(f"{marker.name!r} has a part {number}", filename=marker.name)
         return part
 
-    def parts(self, marker: Marker) -> list[Part]:
-        """Return the newest part of each number, by number."""
+    def parts(self, marker: Marker, after: int = 0) -> Iterator[Part]:
+        """Yield the newest part of each number, by number."""
         with self._lock:
-            upload = self._uploads.get(marker.id)
-            put = list(upload.parts) if upload is not None else []
-        newest = {part.number: part for part in put}
-        return [newest[number] for number in sorted(newest)]
+            newest = _newest(self._uploads.get(marker.id))
+        return (newest[number] for number in sorted(newest) if number > after)
+
+    def find_part(self, _marker: Marker, _number: int, _etag: str) -> Part | None:
+        """Return None: there is nothing but what is listed."""
+        return None
+
+    def receipts(self, marker: Marker, numbers: Sequence[int]) -> list[Part | None]:
+        """Return the parts of these numbers."""
+        with self._lock:
+            newest = _newest(self._uploads.get(marker.id))
+        return [newest.get(number) for number in numbers]
 
     def complete(self, marker: Marker, parts: Collection[Part]) -> ObjectInfo:
         """Make the object of these parts; again, with the same outcome."""
@@ -121,8 +142,9 @@ class MemoryUploads:
             pieces = [upload.parts.get(part) for part in parts] if upload is not None else []
         if done is not None:
             return done
-        if upload is None or upload.marker.state != "open":
+        if upload is None or not upload.marker.is_open:
             raise upload_closed(name)
+        marker.check_size(parts)
         given = [piece for piece in pieces if piece is not None]
         if not given or len(given) < len(pieces):
             raise InvalidPart(f"{name!r}: a part is absent, or another", filename=name)
@@ -144,7 +166,7 @@ class MemoryUploads:
         """End an upload and drop its parts."""
         with self._lock:
             upload = self._uploads.get(marker.id)
-            is_over = upload is None or upload.info is not None
+            is_over = upload is None or upload.info is not None or upload.marker.name != marker.name
             if upload is not None and not is_over:
                 _end(upload, replace(upload.marker, state="aborted"))
         if is_over:
@@ -160,9 +182,14 @@ class MemoryUploads:
             }
 
     def collect(self, _older_than: float, *, dry_run: bool) -> list[Orphan]:
-        """Return nothing: nothing is ever left."""
-        del dry_run
+        """Forget the uploads that are over; return nothing, because nothing else is ever left."""
+        if not dry_run:
+            self._forget()
         return []
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._uploads = {key: one for key, one in self._uploads.items() if _is_known(one)}
 
     def close(self) -> None:
         """Forget everything."""
@@ -178,7 +205,14 @@ def _end(upload: _Upload, marker: Marker) -> None:
 
 
 def _is_known(upload: _Upload) -> bool:
-    return upload.ended is None or time.time() - upload.ended < REMEMBERED
+    if upload.ended is None:
+        return upload.marker.is_open
+    return time.time() - upload.ended < REMEMBERED
+
+
+def _newest(upload: _Upload | None) -> dict[int, Part]:
+    """Return the newest part of each number; the caller holds the lock."""
+    return {part.number: part for part in upload.parts} if upload is not None else {}
 
 
 def _left(upload: _Upload) -> int | None:

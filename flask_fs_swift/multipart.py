@@ -16,7 +16,8 @@ removed is left for a collection.
 
 An upload takes the same steps one by one: its marker says ``open`` until the manifest is stored,
 and then ``completed`` for 7 days, so that a completion that is repeated knows it. What an upload
-was given and did not use is left for a collection.
+was given and did not use is left for a collection. Where each part is put once, a receipt is
+created after its segment: until then the part was not put.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from email.utils import format_datetime
 from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from .answers import object_info
@@ -40,11 +42,19 @@ from .events import Moved
 from .metadata import checked_metadata
 from .objects import Marker, ObjectInfo, Orphan, Part
 from .parallel import at_once
-from .segments import PUT_MANIFEST, Manifest, Segment, Segments, Stored, is_id, read_manifest
+from .segments import (
+    PUT_MANIFEST,
+    Manifest,
+    Segment,
+    Segments,
+    is_id,
+    read_manifest,
+    receipt_name,
+)
 from .sweeping import Sweeper
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from .call import Caller
     from .capabilities import Inquiry
@@ -316,7 +326,14 @@ class Multipart:
     # Uploads, step by step.
 
     def start(
-        self, name: str, properties: Properties, *, overwrite: bool, upload: str | None = None
+        self,
+        name: str,
+        properties: Properties,
+        *,
+        overwrite: bool,
+        upload: str | None = None,
+        size: int | None = None,
+        until: float | None = None,
     ) -> Marker:
         """Begin an upload. Two requests.
 
@@ -324,7 +341,7 @@ class Multipart:
         """
         self.limit()
         begun = self._begun(name, properties, overwrite=overwrite)
-        marker = replace(begun, kind="upload", id=upload or begun.id)
+        marker = replace(begun, kind="upload", id=upload or begun.id, size=size, until=until)
         with _about(name):
             self._segments.mark(marker)  # (1)
         return marker
@@ -334,20 +351,22 @@ class Multipart:
 
         :raises UploadClosed: there is none, or it was aborted, or completed over 7 days ago.
         """
-        # It comes from a stranger.
-        marker = self._current(name, upload) if is_id(upload) else None
-        if marker is None or marker.kind != "upload" or marker.state == "aborted":
+        marker = self._current(name, upload)
+        if marker is None or not (marker.is_open or marker.state == "completed"):
             raise upload_closed(name)
         return marker
 
     def _current(self, name: str, upload: str) -> Marker | None:
+        if not is_id(upload):  # It comes from a stranger.
+            return None
         with _about(name):
-            return self._segments.marker(name, upload)
+            marker = self._segments.marker(name, upload)
+        return marker if marker is not None and marker.kind == "upload" else None
 
     def open_uploads(self) -> Iterator[Marker]:
         """Yield the uploads that are open. One request for each, and for each page."""
         for marker in self._segments.markers():
-            if marker.kind == "upload" and marker.state == "open":
+            if marker.kind == "upload" and marker.is_open:
                 yield marker
 
     def put_part(
@@ -355,25 +374,45 @@ class Multipart:
     ) -> Part:
         """Store a part. Two requests: the part, and a look whether it came in time.
 
-        :raises UploadClosed: it did not.
+        One more where each part is put once.
+
+        :raises FileExists: it is put once, and was.
+        :raises UploadClosed: it did not come in time.
         """
         told = content if progress is None else Told(content, progress)
         segment = self._put(marker, number, told)  # (2)
+        part = Part(number, segment.size, segment.etag)
+        if marker.size is not None:
+            with _about(marker.name):
+                self._segments.put_receipt(marker, part)
         current = self._current(marker.name, marker.id)
         if current is not None and current.state == "aborted":
             with _about(marker.name):
-                self.sweeper.delete([segment.name])
+                self.sweeper.delete([segment.name, receipt_name(marker, number)])
         # One that is no longer remembered may have become an object that has this very part.
-        if current is None or current.state != "open":
+        if current is None or not current.is_open:
             raise upload_closed(marker.name)
-        return Part(number, segment.size, segment.etag)
+        return part
 
-    def parts(self, marker: Marker) -> list[Part]:
-        """Return what a listing shows of an upload's parts, the newest of each number."""
+    def parts(self, marker: Marker, after: int = 0) -> Iterator[Part]:
+        """Yield what a listing shows of an upload's parts, the newest of each number."""
         with _about(marker.name):
-            listed = sorted(self._segments.of_upload(marker), key=Stored.when)
-        newest = {stored.part.number: stored.part for stored in listed if stored.part is not None}
-        return [newest[number] for number in sorted(newest)]
+            listed = (stored.part for stored in self._segments.of_upload(marker, after))
+            parts = (part for part in listed if part is not None)
+            for _, same in groupby(parts, key=lambda part: part.number):
+                yield max(same, key=lambda part: part.stored or 0)
+
+    def find_part(self, marker: Marker, number: int, etag: str) -> Part | None:
+        """Return a part that a listing may not show yet. One request."""
+        with _about(marker.name):
+            return self._segments.find(marker, number, etag)
+
+    def receipts(self, marker: Marker, numbers: Sequence[int]) -> list[Part | None]:
+        """Return the parts that were put once under these numbers. One request for each."""
+        tasks = (partial(self._segments.receipt, marker, number) for number in numbers)
+        with _about(marker.name), at_once(tasks, self._width) as results:
+            found = dict(results)
+        return [found[index] for index in range(len(numbers))]
 
     def complete(self, marker: Marker, parts: Collection[Part]) -> ObjectInfo:
         """Make the object of these parts, in their order; again, with the same outcome.
@@ -387,6 +426,7 @@ class Multipart:
             return _completed(current)
         if not parts:
             raise InvalidPart(f"{marker.name!r} would have no parts", filename=marker.name)
+        current.check_size(parts)
         segments = [self._segments.part(current, part) for part in parts]
         try:
             listed = self._nested(current, segments, self.limit())
@@ -401,6 +441,8 @@ class Multipart:
         with _about(current.name, maybe_applied=True):
             self._segments.mark(_ended(current, info))  # (4)
         try:
+            if current.size is not None:
+                self.sweeper.delete(receipt_name(current, part.number) for part in parts)
             if current.overwrite:
                 self.sweeper.sweep(current.name)  # (5)
         except FSError:

@@ -7,8 +7,10 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from .errors import InvalidPart
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
 #: Why a file of a form was not stored: its name or extension is not taken, it has too many
@@ -78,6 +80,8 @@ class Part:
     size: int
     #: MD5 in hexadecimal digits.
     etag: str
+    #: Unix time, in seconds, at which it was stored; None unless the storage was asked for it.
+    stored: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -94,10 +98,31 @@ class Marker:
     #: The headers that the object will have.
     fields: Mapping[str, str] = field(default_factory=dict)
     overwrite: bool = True
+    #: Unix time, in seconds, from which on nothing can become of it any more; None: it waits.
+    until: float | None = None
+    #: Bytes of the object, once completed. Before that, what it was said to have: then each of
+    #: its parts is put once. None: nobody said.
+    size: int | None = None
     #: Of the object, once completed.
     etag: str | None = None
-    size: int | None = None
     modified: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something can still become of it."""
+        return self.state == "open" and (self.until is None or time.time() < self.until)
+
+    def check_size(self, parts: Iterable[Part]) -> None:
+        """Make sure that parts are as many bytes as the object was said to have.
+
+        :raises InvalidPart: they are not.
+        """
+        total = sum(part.size for part in parts)
+        if self.size not in {None, total}:
+            raise InvalidPart(
+                f"the parts of {self.name!r} have {total} bytes in place of {self.size}",
+                filename=self.name,
+            )
 
     @property
     def expiry(self) -> dict[str, str]:

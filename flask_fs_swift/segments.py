@@ -6,6 +6,9 @@
   segment never changes.
 - ``<hash>/<upload>/manifest/<level>-<number>-<etag>``: a manifest that is part of another, where
   one cannot list all segments. Nor does this ever change.
+- ``<hash>/<upload>/receipts/<number>``: a *receipt*, which says what the part of a number is where
+  each is put once. It is created and never replaced: who finds none can be sure of that, which
+  no listing is.
 - ``uploads/<hash>/<upload>``: the *marker* of an upload: what was started, and its state.
 
 All of them say in their content type whose they are, so that a listing is enough to know it.
@@ -118,7 +121,7 @@ class Stored:
         found = _PART.fullmatch(self.name.split("/", 2)[2])
         if found is None:
             return None
-        return Part(int(found[1]), self.info.size or 0, found[2])
+        return Part(int(found[1]), self.info.size or 0, found[2], self.when())
 
     def when(self) -> float:
         """Return the Unix time, in seconds, at which it was stored."""
@@ -239,9 +242,45 @@ class Segments:
         """Yield the uploads of an object that have segments, each with these."""
         return _by_upload(self._listed(hash_of(name) + "/"))
 
-    def of_upload(self, marker: Marker) -> Iterator[Stored]:
-        """Yield the segments of an upload."""
-        return self._listed(path_in(marker))
+    def of_upload(self, marker: Marker, after: int = 0) -> Iterator[Stored]:
+        """Yield the segments of an upload, by number, and what else is beside them.
+
+        :param after: only those with greater numbers.
+        """
+        begin = path_in(marker)
+        return self._listed(begin, f"{begin}{after:06}/~")
+
+    def find(self, marker: Marker, number: int, etag: str) -> Part | None:
+        """Return the part that a segment is; None where there is no such segment. One request."""
+        headers = self.objects.headers(segment_name(marker, number, etag), newest=True)
+        if not headers:
+            return None
+        stored = headers.get("x-timestamp")
+        size = int(headers["content-length"])
+        return Part(number, size, etag, None if stored is None else float(stored))
+
+    # Receipts.
+
+    def put_receipt(self, marker: Marker, part: Part) -> None:
+        """Say what the part of a number is. One request.
+
+        :raises FileExists: that was said before.
+        """
+        fields = {"content-type": _type_of(marker.name), **marker.expiry}
+        content = Held(json.dumps([part.size, part.etag]).encode())
+        self.objects.store(receipt_name(marker, part.number), content, fields, overwrite=False)
+
+    def receipt(self, marker: Marker, number: int) -> Part | None:
+        """Return what was said to be the part of a number; None: nothing. One request."""
+        name = receipt_name(marker, number)
+        try:
+            with self.objects.get(name, newest=True) as stream:
+                size, etag = json.loads(stream.read())
+        except FileNotFound:
+            return None
+        except (TypeError, ValueError) as error:
+            raise Unreadable(f"{self.name}/{name} is no receipt of a part") from error
+        return Part(number, size, etag)
 
     def all(self) -> Iterator[tuple[str, list[Stored]]]:
         """Yield all uploads that have segments, each with these."""
@@ -302,8 +341,8 @@ class Segments:
             raise Unreadable(f"{self.name}/{name} is no marker of an upload") from error
         return marker
 
-    def _listed(self, prefix: str) -> Iterator[Stored]:
-        for page in self.objects.pages(prefix):
+    def _listed(self, prefix: str, after: str = "") -> Iterator[Stored]:
+        for page in self.objects.pages(prefix, after=after):
             for entry in page:
                 stored = _stored(entry)
                 if stored is not None:
@@ -383,6 +422,11 @@ def uploads_in(segments: Iterable[Segment], container: str, name: str) -> set[st
 def segment_name(marker: Marker, number: int, etag: str) -> str:
     """Return what a segment is called in its container."""
     return f"{path_in(marker)}{number:06}/{etag}"
+
+
+def receipt_name(marker: Marker, number: int) -> str:
+    """Return what the receipt of a part is called in its container."""
+    return f"{path_in(marker)}receipts/{number:06}"
 
 
 def _marker_name(name: str, upload: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+import time
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
@@ -26,6 +27,7 @@ from .conditions import NO_CONDITIONS, of_version
 from .errors import (
     ConfigError,
     FileNotFound,
+    FileTooLarge,
     InvalidName,
     OperationNotSupported,
     UnauthorizedFileType,
@@ -37,7 +39,7 @@ from .intake import take
 from .metadata import check_header
 from .names import check_name
 from .newfile import new_file
-from .objects import Properties, UploadInfo
+from .objects import Marker, Properties, UploadInfo
 from .operations import Copy, Delete
 from .presets import DEFAULTS, Extensions, is_allowed, normalised
 from .ranges import ByteRange, byte_range, cut, merged
@@ -75,7 +77,7 @@ if TYPE_CHECKING:
     from .config import StorageSettings
     from .events import EventHook, Progress
     from .intake import RawContent
-    from .objects import FormFiles, FormUpload, Marker, ObjectInfo, Orphan
+    from .objects import FormFiles, FormUpload, ObjectInfo, Orphan
     from .operations import Operation
     from .window import PoolSeat
 
@@ -792,6 +794,8 @@ class Storage:
         expires_after: float | None = None,
         cache_control: str | None = None,
         content_disposition: str | None = None,
+        size: int | None = None,
+        lifetime: float | None = None,
     ) -> Upload:
         """Begin to store a file in parts, from anywhere, at leisure.
 
@@ -800,18 +804,39 @@ class Storage:
         :param overwrite: None: as the storage says.
         :param expires_after: seconds from now, not from the completion, until the file and its
             parts are deleted.
-        :param metadata: this and the rest as for ``write``.
+        :param metadata: this and the next two as for ``write``.
+        :param size: bytes that the file will have, where that is known. Then each part is put once:
+            another of its number is refused with ``FileExists``, also at the same moment, and
+            ``receipts`` says with certainty what there is.
+        :param lifetime: seconds from now in which it may be completed. What is left of it then,
+            ``collect_garbage`` removes. None: it waits for ever; in two tiers, as long as those do.
+        :raises ValueError: the size or the lifetime is less than nothing.
         :raises InvalidName: before anything was sent.
         :raises FileExists: there is a file of this name, and it may not be replaced.
+        :raises FileTooLarge: its size is more than ``MAX_SIZE``.
         :raises OperationNotSupported: the storage, or its Swift, has no large objects.
         """
         properties = _properties(
             filename, content_type, metadata, expires_after, cache_control, content_disposition
         )
+        if (size or 0) < 0 or (lifetime or 0) < 0:
+            raise ValueError("neither a size nor a lifetime is less than nothing")
         mount = self._mount()
+        limit = mount.settings.max_size
+        if size is not None and limit is not None and size > limit:
+            raise FileTooLarge(
+                f"{filename!r} would have {size} bytes; {limit} are allowed",
+                filename=filename,
+                limit=limit,
+            )
         with self._watched(mount, "start_upload"):
-            may_overwrite = self._may_overwrite(overwrite)
-            marker = self._uploads(mount).start(filename, properties, overwrite=may_overwrite)
+            marker = self._uploads(mount).start(
+                filename,
+                properties,
+                overwrite=self._may_overwrite(overwrite),
+                size=size,
+                until=None if lifetime is None else time.time() + lifetime,
+            )
         return self._upload(mount, marker)
 
     def resume_upload(self, filename: str, id: str) -> Upload:  # noqa: A002 - the field's word
@@ -826,6 +851,17 @@ class Storage:
         mount = self._mount()
         with self._watched(mount, "resume_upload"):
             return self._upload(mount, self._uploads(mount).resume(filename, id))
+
+    def abort_upload(self, filename: str, id: str) -> None:  # noqa: A002 - the field's word
+        """Abort an upload by its ``id``; aborting again is fine.
+
+        :raises UploadClosed: there is no such upload of this file in this storage, or it was
+            completed; then the file stays.
+        """
+        check_name(filename)
+        mount = self._mount()
+        with self._watched(mount, "abort_upload"):
+            self._uploads(mount).abort(Marker(filename, "upload", id), ())
 
     def list_uploads(self) -> Iterator[UploadInfo]:
         """Yield the uploads that are neither completed nor aborted, lazily.

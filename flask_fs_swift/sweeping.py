@@ -189,7 +189,12 @@ def _is_open(marker: Marker | None) -> bool:
 
 
 def _is_dead(marker: Marker | None, older_than: float) -> bool:
-    """Tell whether it is of a write that cannot still be running. Uploads wait for ever."""
-    if marker is None or marker.kind != "write":
+    """Tell whether it is of a write that cannot still be running, or of an upload that is over.
+
+    Uploads wait for ever, unless it was said how long; those of them that end just then are
+    given time, too.
+    """
+    if marker is None or marker.state != "open":
         return False
-    return time.time() - marker.started >= older_than
+    end = marker.started if marker.kind == "write" else marker.until
+    return end is not None and time.time() - end >= older_than

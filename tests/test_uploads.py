@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -1162,3 +1162,153 @@ def test_a_name_that_is_none_is_refused_first(files: Storage) -> None:
             files.start_upload(name)
     with pytest.raises(ValueError, match="expires_after"):
         files.start_upload("a", expires_after=0)
+
+
+# What strangers are given, and what they bring back.
+
+
+def test_parts_are_listed_a_page_at_a_time(files: Storage, upload: Upload) -> None:
+    pages = [upload.list_parts(after, 2) for after in (0, 2, 4, 5)]
+    assert [[part.number for part in page] for page in pages] == [[1, 2], [3, 4], [5], []]
+    now = time.time()
+    assert all(part.stored and abs(part.stored - now) < 60 for page in pages for part in page)
+    assert json.loads(json.dumps(asdict(pages[0][0])))["number"] == 1
+    assert_still_usable(files, upload)
+
+
+def test_a_part_is_named_by_its_number_and_the_newest_etag(files: Storage) -> None:
+    upload = files.start_upload("big.bin")
+    old, new = upload.put_part(1, b"old"), upload.put_part(1, b"new")
+    assert upload.named_parts([(1, new.etag)]) == [new]
+    for name in ((1, old.etag), (2, new.etag), (1, "no MD5"), (1, "0" * 32), (0, new.etag)):
+        with pytest.raises(InvalidPart):
+            upload.named_parts([name])
+    upload.complete(upload.named_parts([(1, new.etag)]))
+    assert files.read("big.bin") == b"new"
+
+
+def test_a_named_part_is_found_that_no_listing_shows(
+    swift_files: Storage, swift_faults: Faults
+) -> None:
+    upload = swift_files.start_upload("big.bin")
+    old = upload.put_part(1, b"old")
+    new = upload.put_part(1, b"new")
+    other = upload.put_part(2, b"other")
+    hidden = [name for name in kept(swift_files) if old.etag not in name]
+    swift_faults.add("stale_listing", method="GET", times=-1, names=hidden)
+    assert upload.list_parts() == [old]
+    assert upload.named_parts([(1, new.etag), (2, other.etag)]) == [new, other]
+
+
+def test_a_part_that_is_not_what_its_md5_says_is_not_stored(files: Storage) -> None:
+    upload = files.start_upload("big.bin")
+    with pytest.raises(InvalidPart, match="MD5"):
+        upload.put_part(1, b"content", etag=md5_of(b"other"))
+    assert upload.list_parts() == []
+    upload.put_part(1, b"content", etag=md5_of(b"content"))
+
+
+def test_an_upload_of_known_size_has_each_part_once(files: Storage) -> None:
+    upload = files.start_upload("big.bin", size=len(WHOLE))
+    assert upload.receipts([1, 2]) == [None, None]
+    first = upload.put_part(1, CONTENTS[1])
+    with pytest.raises(FileExists):
+        upload.put_part(1, b"another")
+    elsewhere = files.resume_upload("big.bin", upload.id)
+    assert elsewhere.size == len(WHOLE)
+    with pytest.raises(FileExists):
+        elsewhere.put_part(1, CONTENTS[1])
+    assert elsewhere.receipts([2, 1]) == [None, first]
+    for number in (2, 3, 4, 5):
+        with pytest.raises(InvalidPart, match="in place of"):
+            elsewhere.complete([part for part in elsewhere.receipts(range(1, number)) if part])
+        elsewhere.put_part(number, CONTENTS[number])
+    elsewhere.complete([part for part in elsewhere.receipts(range(1, 6)) if part])
+    assert files.read("big.bin") == WHOLE
+    assert files.resume_upload("big.bin", upload.id).is_completed
+    upload.complete(())
+    files.collect_garbage(0)  # What came too late.
+    assert files.collect_garbage(0) == []
+    assert files.read("big.bin") == WHOLE
+
+
+def test_receipts_are_certain_and_go_when_they_have_served(
+    swift_files: Storage, swift_faults: Faults
+) -> None:
+    upload = swift_files.start_upload("big.bin", size=6)
+    parts = [upload.put_part(1, b"one"), upload.put_part(2, b"two")]
+    assert [name.split("/", 2)[2] for name in kept(swift_files)][2:] == [
+        "receipts/000001",
+        "receipts/000002",
+    ]
+    swift_faults.add("stale_listing", method="GET", times=-1, names=kept(swift_files))
+    assert upload.receipts([1, 2, 3]) == [*parts, None]
+    swift_faults.clear()
+    upload.complete()
+    assert not any("receipts" in name for name in kept(swift_files))
+    assert swift_files.collect_garbage(0) == []
+
+
+def test_a_receipt_whose_answer_was_lost_is_known_again(
+    swift_files: Storage, swift_faults: Faults
+) -> None:
+    upload = swift_files.start_upload("big.bin", size=3)
+    swift_faults.add("after_status", method="PUT", path="receipts", status=503)
+    part = upload.put_part(1, b"one")
+    assert upload.receipts([1]) == [part]
+
+
+@pytest.mark.parametrize("size", [None, 3])
+def test_what_is_over_is_nobodys_and_is_collected(files: Storage, size: int | None) -> None:
+    upload = files.start_upload("big.bin", size=size, lifetime=3600)
+    part = upload.put_part(1, b"one")
+    assert files.collect_garbage(0) == []
+    overdue = files.start_upload("big.bin", size=size, lifetime=0)
+    for verb in (
+        lambda: overdue.put_part(1, b"one"),
+        lambda: overdue.complete([part]),
+        lambda: files.resume_upload("big.bin", overdue.id),
+    ):
+        with pytest.raises(UploadClosed):
+            verb()
+    assert all(overdue.id in orphan.name for orphan in files.collect_garbage(0))
+    assert [each.id for each in files.list_uploads()] == [upload.id]
+    assert files.collect_garbage(0) == []
+    upload.complete()
+    assert files.read("big.bin") == b"one"
+
+
+def test_an_upload_that_is_over_keeps_its_parts_for_a_while(swift_files: Storage) -> None:
+    upload = swift_files.start_upload("big.bin", lifetime=0)
+    with pytest.raises(UploadClosed):
+        upload.put_part(1, b"one")
+    assert swift_files.collect_garbage(60) == []
+    assert len(swift_files.collect_garbage(0)) == 1
+
+
+def test_an_upload_is_aborted_by_its_id(files: Storage) -> None:
+    upload = uploaded(files)
+    for name, id_ in (("other", upload.id), ("big.bin", "0" * 32), ("big.bin", "../x"), ("b", "")):
+        with pytest.raises(UploadClosed):
+            files.abort_upload(name, id_)
+    assert len(upload.list_parts()) == 5
+    for _ in range(2):
+        files.abort_upload("big.bin", upload.id)
+    with pytest.raises(UploadClosed):
+        files.resume_upload("big.bin", upload.id)
+    done = uploaded(files)
+    done.complete()
+    with pytest.raises(UploadClosed):
+        files.abort_upload("big.bin", done.id)
+    assert files.read("big.bin") == WHOLE
+
+
+def test_what_is_known_to_be_too_long_is_not_begun(make_storage: MakeStorage) -> None:
+    files = make_storage(max_size=1000)
+    files.start_upload("big.bin", size=1000)
+    with pytest.raises(FileTooLarge):
+        files.start_upload("big.bin", size=1001)
+    with pytest.raises(ValueError, match="less than nothing"):
+        files.start_upload("big.bin", size=-1)
+    with pytest.raises(ValueError, match="less than nothing"):
+        files.start_upload("big.bin", lifetime=-1)

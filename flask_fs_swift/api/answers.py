@@ -13,9 +13,11 @@ from flask_fs_swift.errors import (
     FileTooLarge,
     FSError,
     InvalidName,
+    InvalidPart,
     OperationNotSupported,
     PoolExhaustedError,
     QuotaExceeded,
+    UploadClosed,
 )
 
 from .refusals import Refusal
@@ -34,6 +36,7 @@ _STATUSES: tuple[tuple[type[Exception], int, str | None], ...] = (
     (PoolExhaustedError, 429, "the service is at its capacity"),
     (OperationNotSupported, 501, None),
     (InvalidName, 400, None),
+    (InvalidPart, 400, None),
 )
 
 
@@ -43,6 +46,8 @@ def refusal_of(error: BaseException) -> Refusal:
         return error
     if isinstance(error, FileNotFound):
         return Refusal(404, "there is no such object", form="empty")
+    if isinstance(error, UploadClosed):
+        return Refusal(404, "there is no such upload", form="empty")
     for kind, status, detail in _STATUSES:
         if isinstance(error, kind):
             return Refusal(status, detail or str(error))

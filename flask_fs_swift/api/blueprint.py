@@ -24,7 +24,7 @@ from urllib.parse import unquote
 from flask import Blueprint, current_app, request
 from werkzeug.routing import BaseConverter
 
-from . import batches, health, objects
+from . import batches, health, multipart, objects, resumable
 from .answers import answered, refusal_of
 from .body import Body
 from .escaping import key_of
@@ -54,7 +54,17 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("objects", "HEAD"): objects.head,
     ("objects", "DELETE"): objects.delete,
     ("objects", "PATCH"): objects.patch,
+    ("objects/?upload_type", "POST"): resumable.post,
+    ("objects?upload_type", "PUT"): resumable.put,
+    ("objects?session", "PUT"): resumable.put_chunk,
+    ("objects?session", "DELETE"): resumable.cancel,
     ("objects:batch/", "POST"): batches.batch,
+    ("objects:multipart/", "POST"): multipart.post,
+    ("objects:multipart", "PUT"): multipart.put,
+    ("objects:multipart", "DELETE"): multipart.abort,
+    ("objects:multipart:parts", "PUT"): multipart.put_part,
+    ("objects:multipart:parts", "GET"): multipart.list_parts,
+    ("objects:multipart:complete", "POST"): multipart.complete,
 }
 
 #: What is asked without a place, by anybody.
@@ -177,10 +187,7 @@ def _handler(target: Target) -> Handler:
         given = _parameters(target.query)
         variant = next((each for each in _VARIANTS if each in given), None)
         if variant is not None:
-            handler = HANDLERS.get((f"objects?{variant}", request.method))
-            if handler is None:
-                raise Refusal(501, "there are no resumable uploads here")
-            return handler
+            resource += f"?{variant}"
     handler = HANDLERS.get((resource, request.method))
     if handler is None:
         is_known = any(known == resource for known, _ in HANDLERS)

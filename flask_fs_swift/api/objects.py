@@ -60,7 +60,8 @@ CHUNK = 256 * 1024
 #: Bytes of a JSON document.
 _MOST_JSON = 64 * 1024
 
-_JSON = {"content-type": "application/json"}
+#: Of a document.
+JSON = {"content-type": "application/json"}
 _RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{1,18})?|-([0-9]{1,18}))", re.IGNORECASE)
 
 
@@ -86,7 +87,7 @@ def _stored(service: Service, call: Call, status: int) -> Response:
         metadata=to_metadata(description),
         expires_after=seconds_of(description, call.now),
     )
-    return respond(status, _JSON, json.dumps({"key": call.key}).encode())
+    return respond(status, JSON, json.dumps({"key": call.key}).encode())
 
 
 def get(service: Service, call: Call) -> Response:
@@ -302,16 +303,17 @@ def _wanted(call: Call) -> _Wanted:
     raise Refusal(422, "extend_expiry has 'at', or 'after' and 'from': now or creation")
 
 
-def read_json(call: Call) -> object:
+def read_json(call: Call, most: int = _MOST_JSON) -> object:
     """Return the JSON document of a request.
 
-    :raises Refusal: 415, it is none; 400, it is malformed; 413, it has more than 64 KiB.
+    :param most: bytes.
+    :raises Refusal: 415, it is none; 400, it is malformed; 413, it has more than that.
     """
     kind = call.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Refusal(415, "the body must be application/json")
     try:
-        document: object = json.loads(call.body.read_all(_MOST_JSON))
+        document: object = json.loads(call.body.read_all(most))
     except (ValueError, RecursionError) as error:
         raise Refusal(400, "the body is no JSON") from error
     return document

@@ -16,6 +16,8 @@ decides; a repetition of either finds it in the rows.
 from __future__ import annotations
 
 import copy
+import math
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -31,7 +33,7 @@ from .revisions import revision_of, version_in
 from .rows import New, Write
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
     from flask_fs_swift.backend import Uploads
     from flask_fs_swift.content import Content
@@ -65,7 +67,14 @@ class TieredUploads:
         return view
 
     def start(
-        self, name: str, properties: Properties, *, overwrite: bool, upload: str | None = None
+        self,
+        name: str,
+        properties: Properties,
+        *,
+        overwrite: bool,
+        upload: str | None = None,
+        size: int | None = None,
+        until: float | None = None,
     ) -> Marker:
         """Begin an upload. One transaction, and what Swift's takes.
 
@@ -77,13 +86,17 @@ class TieredUploads:
         version = upload or new_id()
         revision = revision_of(name, version)
         change = Change(revision, name, "upload", overwrite=overwrite)
+        left = math.inf if until is None else max(until - time.time(), 0)
         with naming(name):
-            entered = self._rows.log.enter(change, self._lease.owner, self._lifetime)  # (1)
+            lifetime = min(left, self._lifetime)
+            entered = self._rows.log.enter(change, self._lease.owner, lifetime)  # (1)
         if entered is None:
             raise FileExists(f"{name!r} exists", filename=name)
         try:
             with about(name, revision):
-                begun = self._blobs.start(revision, properties, overwrite=True, upload=version)
+                begun = self._blobs.start(
+                    revision, properties, overwrite=True, upload=version, size=size, until=until
+                )
         except BaseException:
             self._recovery.give_up(revision)
             raise
@@ -120,11 +133,23 @@ class TieredUploads:
         with about(marker.name, inner.name):
             return self._blobs.put_part(inner, number, content, progress)
 
-    def parts(self, marker: Marker) -> list[Part]:
-        """Return what a listing shows of the parts, by number."""
+    def parts(self, marker: Marker, after: int = 0) -> Iterator[Part]:
+        """Yield what a listing shows of the parts, by number."""
         inner = _inner(marker)
         with about(marker.name, inner.name):
-            return self._blobs.parts(inner)
+            yield from self._blobs.parts(inner, after)
+
+    def find_part(self, marker: Marker, number: int, etag: str) -> Part | None:
+        """Return a part that a listing may not show yet."""
+        inner = _inner(marker)
+        with about(marker.name, inner.name):
+            return self._blobs.find_part(inner, number, etag)
+
+    def receipts(self, marker: Marker, numbers: Sequence[int]) -> list[Part | None]:
+        """Return the parts that were put once under these numbers."""
+        inner = _inner(marker)
+        with about(marker.name, inner.name):
+            return self._blobs.receipts(inner, numbers)
 
     def complete(self, marker: Marker, parts: Collection[Part]) -> ObjectInfo:
         """Make the object of these parts; again, with the same outcome.
@@ -148,6 +173,8 @@ class TieredUploads:
 
     def abort(self, marker: Marker, parts: Collection[Part]) -> None:
         """End an upload and remove its parts. One transaction decides, Swift's abort follows."""
+        if not is_id(marker.id):  # It comes from a stranger.
+            raise upload_closed(marker.name)
         inner = _inner(marker)
         with naming(marker.name):
             is_abandoned = self._rows.log.abandon(inner.name)
