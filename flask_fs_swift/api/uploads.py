@@ -25,9 +25,11 @@ from .content import blocks_of, check_content, size_of
 from .description import parse_time
 from .extent import in_place, spooled
 from .failures import (
+    Denied,
     InvalidPart,
     PartDamaged,
     RequestError,
+    ServerBusy,
     ServerFailed,
     UploadClosed,
 )
@@ -50,10 +52,13 @@ LONGEST_PAGE = 4 * 1024 * 1024
 _UPLOADS = "objects:multipart"
 _CLOSED: dict[int, type[RequestError]] = {404: UploadClosed, 410: UploadClosed}
 _OF_CODE: dict[str, type[RequestError]] = {
+    "AccessDenied": Denied,
+    "EntityTooLarge": RequestError,
     "InvalidPart": InvalidPart,
     "InvalidPartOrder": InvalidPart,
     "InvalidRequest": RequestError,
     "NoSuchUpload": UploadClosed,
+    "SlowDown": ServerBusy,
 }
 _MD5 = re.compile('"?([0-9a-f]{32})"?')
 
