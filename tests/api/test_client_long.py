@@ -265,6 +265,16 @@ def test_an_empty_object_of_a_server_without_uploads_is_filled(begin: Begin) -> 
     assert {key: body for key, (_, body) in store.objects.items()} == {"made1": CONTENT}
 
 
+def test_an_upload_of_another_key_is_none(begin: Begin) -> None:
+    class Mistakes(Uploads):
+        def _create(self, request: Any, key: str) -> None:
+            super()._create(request, f"not {key}")
+
+    store = Mistakes()
+    assert begin(store)[1].put(CONTENT, "a") == "a"
+    assert set(store.objects) == {"a"}
+
+
 TEXT = b"".join(b"line %d\n" % number for number in range(40_000))
 
 
