@@ -5,7 +5,8 @@ lies in the storage, so that any process of any host goes on with it. It is cut 
 each of which is one part, and is put once:
 
 1. The bytes of a grain come in, up to 4 MiB in memory and more in a temporary file.
-2. The grain is stored, and then its receipt is created: from then on it is held.
+2. The grain is stored, and then its receipt is created: from then on it is held. Meanwhile the
+   next one comes in: published clients give up when nobody reads for a tenth of a second.
 3. With the last one the object is made of them all: the **commit point**.
 
 What is held is what has receipts, without a gap. They are asked for by name: a listing may lag. A
@@ -26,9 +27,12 @@ import json
 import re
 import uuid
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from tempfile import SpooledTemporaryFile
+from typing import IO, TYPE_CHECKING, cast
 
 from flask_fs_swift.blocks import BLOCK
+from flask_fs_swift.concurrency import Strand
 from flask_fs_swift.errors import FileExists, InvalidPart, UploadClosed
 from flask_fs_swift.intake import HELD, LARGEST_PART
 from flask_fs_swift.upload import MAX_PARTS
@@ -40,6 +44,9 @@ from .objects import JSON
 from .refusals import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from typing_extensions import Self
     from werkzeug.wrappers import Response
 
     from flask_fs_swift.objects import Part
@@ -168,13 +175,17 @@ class _Session:
             raise _Elsewhere
         if offset < end < min(offset + self._grain, self.size):
             raise Refusal(400, f"a chunk has at least {self._grain} bytes, unless it is the last")
-        while offset < self.size and (after := min(offset + self._grain, self.size)) <= end:
-            index += 1
-            self._put[index] = self._upload.put_part(index, _Slice(body, after - offset))
-            offset = after
+        with _Storing(self._store) as storing:
+            while offset < self.size and (after := min(offset + self._grain, self.size)) <= end:
+                index += 1
+                storing.go_on(index, _read(body, after - offset))
+                offset = after
         while body.read():
             pass  # Less than a grain, but all of it: the connection goes on.
         return offset
+
+    def _store(self, index: int, content: IO[bytes]) -> None:
+        self._put[index] = self._upload.put_part(index, content)
 
     def complete(self) -> None:
         """Make the object; if it has been made, do nothing.
@@ -223,18 +234,68 @@ class _Session:
         return [part for part in parts if part is not None]
 
 
-class _Slice:
-    """The next bytes of a body, as something to read."""
+class _Storing:
+    """What stores one grain after the other, each while its caller reads the next. A context.
 
-    def __init__(self, body: Body, size: int) -> None:
-        self._body = body
-        self._left = size
+    ``_error`` is set by the strand, and looked at when it has ended. Leaving the context waits for
+    the last, and raises what it raised, unless something else was raised before.
+    """
 
-    def read(self, size: int = BLOCK, /) -> bytes:
-        """Return at most so many bytes; none at the end."""
-        block = self._body.read(min(size, self._left))
-        self._left -= len(block)
-        return block
+    def __init__(self, store: Callable[[int, IO[bytes]], None]) -> None:
+        self._store = store
+        self._strand: Strand | None = None
+        self._error: BaseException | None = None
+
+    def go_on(self, index: int, content: IO[bytes]) -> None:
+        """Store the next when the one before has been stored, and close it.
+
+        :raises BaseException: what that raised; this one is not begun, but closed.
+        """
+        try:
+            self._join()
+            if self._error is not None:
+                raise self._error
+            strand = Strand(partial(self._run, index, content), content.close)
+            strand.start()
+        except BaseException:
+            content.close()
+            raise
+        self._strand = strand
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._join()
+        if kind is None and self._error is not None:
+            raise self._error
+
+    def _join(self) -> None:
+        if self._strand is not None:
+            self._strand.join()
+
+    def _run(self, index: int, content: IO[bytes]) -> None:
+        try:
+            self._store(index, content)
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            self._error = error
+
+
+def _read(body: Body, size: int) -> IO[bytes]:
+    """Take so many bytes of a body; whoever stores them closes them.
+
+    :raises Refusal: 400, it broke off.
+    """
+    content = SpooledTemporaryFile(HELD)  # noqa: SIM115
+    try:
+        while size and (block := body.read(min(size, BLOCK))):
+            content.write(block)
+            size -= len(block)
+        content.seek(0)
+    except BaseException:
+        content.close()
+        raise
+    return cast("IO[bytes]", content)
 
 
 def _number(call: Call, header: str) -> int:

@@ -13,6 +13,8 @@ from .served import KID, READER, Served, serving
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from flask_fs_swift import Storage
+
 KINDS = ["werkzeug", "sync", "gthread", "gevent"]
 
 
@@ -33,4 +35,11 @@ def server(request: pytest.FixtureRequest, key_pairs: dict[str, KeyPair]) -> Ite
 def one_server(key_pairs: dict[str, KeyPair]) -> Iterator[Served]:
     """A service on files in memory, below gunicorn."""
     with serving("gthread", key_pairs) as served:
+        yield served
+
+
+@pytest.fixture
+def on_backend(files: Storage, key_pairs: dict[str, KeyPair]) -> Iterator[Served]:
+    """A service on files of each backend in turn."""
+    with serving("werkzeug", key_pairs, files) as served:
         yield served

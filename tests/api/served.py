@@ -44,7 +44,7 @@ def create_app(keys: Mapping[str, object] | None = None, files: Storage | None =
     if keys is None:
         keys = json.loads(os.environ["SERVED_KEYS"])
     if files is None:
-        app.config["FS_BACKEND"] = "memory"
+        app.config.update(json.loads(os.environ.get("SERVED_CONFIG", '{"FS_BACKEND": "memory"}')))
         files = Storage("files", ALL)
         FS(app, files)
     app.register_blueprint(objectstore(files, keys=keys, usecases=POLICIES), url_prefix="/v1")
@@ -146,8 +146,17 @@ class Served:
 
 
 @contextmanager
-def serving(kind: str, pairs: Mapping[str, KeyPair], files: Storage | None = None) -> Iterator[Any]:
-    """Run a server: ``werkzeug``, or a worker class of gunicorn."""
+def serving(
+    kind: str,
+    pairs: Mapping[str, KeyPair],
+    files: Storage | None = None,
+    config: Mapping[str, object] | None = None,
+) -> Iterator[Any]:
+    """Run a server: ``werkzeug``, or a worker class of gunicorn.
+
+    :param files: what Werkzeug serves; by default files in memory.
+    :param config: where gunicorn finds the files that it serves; by default in memory.
+    """
     keys = {
         kid: {
             "versions": [pair.public],
@@ -160,13 +169,13 @@ def serving(kind: str, pairs: Mapping[str, KeyPair], files: Storage | None = Non
     listener.set_inheritable(True)
     served = Served(listener.getsockname()[1], kind, signing[KID], signing[READER])
     run = _werkzeug if kind == "werkzeug" else _gunicorn
-    with listener, run(kind, listener, keys, files):
+    with listener, run(kind, listener, keys, config if files is None else files):
         yield served
 
 
 @contextmanager
 def _werkzeug(
-    _kind: str, listener: socket.socket, keys: Mapping[str, object], files: Storage | None
+    _kind: str, listener: socket.socket, keys: Mapping[str, object], files: Any
 ) -> Iterator[None]:
     app = create_app(keys, files)
     server = make_server("127.0.0.1", 0, app, threaded=True, fd=listener.fileno())
@@ -183,7 +192,7 @@ def _werkzeug(
 
 @contextmanager
 def _gunicorn(
-    kind: str, listener: socket.socket, keys: Mapping[str, object], _files: Storage | None
+    kind: str, listener: socket.socket, keys: Mapping[str, object], config: Any
 ) -> Iterator[None]:
     command = [
         *(sys.executable, "-m", "gunicorn", "api.served:create_app()"),
@@ -192,6 +201,8 @@ def _gunicorn(
         *("--chdir", str(Path(__file__).parent.parent), "--no-control-socket"),
     ]
     environment = {**os.environ, "SERVED_KEYS": json.dumps(keys), "PYTHONWARNINGS": "default"}
+    if config is not None:
+        environment["SERVED_CONFIG"] = json.dumps(config)
     process = subprocess.Popen(command, env=environment, pass_fds=[listener.fileno()])
     try:
         yield

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import zstandard
 
+from .cutting import Cutting, cutting
 from .published import published
-from .served import KID, Served
+from .served import KID, Served, serving
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import MakeStorage
+
     from flask_fs_swift.api.keys import KeyPair
 
 client = published("objectstore_client")
 metadata = published("objectstore_client.metadata")
 errors = published("objectstore_client.errors")
+multipart = published("objectstore_client.multipart")
+resumable = published("objectstore_client._resumable")
 
 KEYS = [
     "plain",
@@ -155,14 +167,6 @@ def test_urls_with_tokens_and_without(session: Any) -> None:
     failed.value.close()
 
 
-def test_an_upload_that_cannot_be_resumed_is_sent_at_once(session: Any) -> None:
-    content = os.urandom(3_000_000)
-    assert session.put(content, "large", resumable_threshold_bytes=1_000_000) == "large"
-    assert session.get("large").payload.read() == content
-    key = session.put(content, resumable_threshold_bytes=1_000_000)
-    assert session.get(key).payload.read() == content
-
-
 def test_the_client_tells_what_a_server_refuses(one_server: Served, key_pairs: Any) -> None:
     brief = session_of(one_server, client.SecretKey(KID, key_pairs[KID].private), usecase="brief")
     with pytest.raises(errors.RequestError) as failed:
@@ -173,3 +177,197 @@ def test_the_client_tells_what_a_server_refuses(one_server: Served, key_pairs: A
     with pytest.raises(errors.RequestError) as failed:
         nobody.get("k")
     assert failed.value.status == 400
+
+
+# Uploads in parts.
+
+PARTS = {number: os.urandom(1000) * 100 + bytes([number]) for number in range(1, 9)}
+
+
+def put_parts(upload: Any, numbers: Any, compression: str = "none") -> list[Any]:
+    def put(number: int) -> Any:
+        content = PARTS[number]
+        if compression == "zstd":
+            content = zstandard.ZstdCompressor().compress(content)
+        digest = hashlib.md5(content).digest()
+        return upload.put_part(
+            content, part_number=number, content_length=len(content), content_md5=digest
+        )
+
+    with ThreadPoolExecutor(4) as threads:
+        return list(threads.map(put, numbers))
+
+
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_parts_of_several_threads_in_any_order(session: Any, compression: str) -> None:
+    upload = session.initiate_multipart_upload(key="dir/in parts", compression=compression)
+    parts = put_parts(upload, reversed(PARTS), compression)
+    listed = upload.list_parts()
+    assert [part.part_number for part in listed] == list(PARTS)
+    assert {(part.part_number, part.etag) for part in parts} == {
+        (part.part_number, part.etag) for part in listed
+    }
+    assert all(datetime.now(timezone.utc) - part.last_modified < timedelta(60) for part in listed)
+    assert upload.complete(parts) == "dir/in parts"
+    got = session.get("dir/in parts")
+    assert got.payload.read() == b"".join(PARTS.values())
+    assert got.metadata.compression is None
+    raw = session.get("dir/in parts", decompress=False)
+    assert raw.metadata.compression == (None if compression == "none" else "zstd")
+    assert raw.metadata.size == sum(part.size for part in listed)
+
+
+def test_the_full_cycle_in_parts(server: Served, key_pairs: dict[str, KeyPair]) -> None:
+    session = session_of(server, client.SecretKey(KID, key_pairs[KID].private))
+    upload = session.initiate_multipart_upload()
+    assert upload.complete(put_parts(upload, PARTS, "zstd")) == upload.key
+    assert session.get(upload.key).payload.read() == b"".join(PARTS.values())
+
+
+def test_parts_are_streamed(session: Any) -> None:
+    upload = session.initiate_multipart_upload(key="streamed", compression="none")
+    content = os.urandom(5_000_000)
+    part = upload.put_part(io.BytesIO(content), part_number=1, content_length=len(content))
+    upload.complete([part])
+    assert session.get("streamed").payload.read() == content
+
+
+def test_an_upload_in_parts_is_gone_on_with(session: Any) -> None:
+    upload = session.initiate_multipart_upload(key="resumed", compression="none")
+    put_parts(upload, [1, 2])
+    again = session.resume_multipart_upload("resumed", upload.upload_id)
+    put_parts(again, [3])
+    assert again.complete(again.list_parts()) == "resumed"
+    assert session.get("resumed").payload.read() == PARTS[1] + PARTS[2] + PARTS[3]
+
+
+def test_an_upload_in_parts_is_aborted(session: Any) -> None:
+    upload = session.initiate_multipart_upload(key="aborted")
+    parts = put_parts(upload, [1])
+    upload.abort()
+    upload.abort()
+    with pytest.raises(errors.RequestError) as failed:
+        upload.list_parts()
+    assert failed.value.status == 404
+    with pytest.raises(multipart.MultipartCompleteError) as refused:
+        upload.complete(parts)
+    assert refused.value.code == "NoSuchUpload"
+    assert session.get("aborted") is None
+
+
+def test_a_wrong_etag_leaves_an_upload_as_it_was(session: Any) -> None:
+    upload = session.initiate_multipart_upload(key="wrong", compression="none")
+    [part] = put_parts(upload, [1])
+    with pytest.raises(multipart.MultipartCompleteError) as refused:
+        upload.complete([replace(part, etag="wrong")])
+    assert (refused.value.code, refused.value.status) == ("InvalidPart", 200)
+    assert session.get("wrong") is None
+    upload.complete([part])
+    assert session.get("wrong").payload.read() == PARTS[1]
+
+
+def test_what_describes_an_object_in_parts_comes_back(session: Any) -> None:
+    upload = session.initiate_multipart_upload(
+        key="described parts",
+        compression="none",
+        content_type="text/x-test",
+        metadata={"my-key": "välue 100%"},
+        expiration_policy=metadata.TimeToLive(timedelta(days=400, minutes=1, seconds=30)),
+        origin="203.0.113.1",
+        filename='rép"ort.pdf',
+    )
+    upload.complete(put_parts(upload, [1]))
+    found = session.head("described parts")
+    assert (found.content_type, found.custom) == ("text/x-test", {"my-key": "välue 100%"})
+    assert (found.origin, found.filename) == ("203.0.113.1", 'rép"ort.pdf')
+    assert found.time_expires - found.time_created == found.expiration_policy.delta
+
+
+# Uploads that outlive their connection.
+
+
+@pytest.fixture
+def proxy(one_server: Served) -> Iterator[Cutting]:
+    with cutting(one_server.port) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def through_proxy(
+    proxy: Cutting,
+    one_server: Served,
+    key_pairs: dict[str, KeyPair],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Any:
+    """A session whose requests come through the proxy, and which does not pause after a cut."""
+    monkeypatch.setattr(resumable, "time", SimpleNamespace(sleep=lambda _: None))
+    return session_of(
+        replace(one_server, port=proxy.port), client.SecretKey(KID, key_pairs[KID].private)
+    )
+
+
+@pytest.mark.parametrize("compress", ["none", "zstd"])
+@pytest.mark.parametrize("key", [None, "large"])
+def test_a_large_object_outlives_its_connection(
+    through_proxy: Any, proxy: Cutting, session: Any, compress: str, key: str | None
+) -> None:
+    content = os.urandom(13_000_000)
+    proxy.cut_after(5_000_000, 6_000_000)
+    stored = through_proxy.put(
+        content, key, compress=compress, filename="a.bin", resumable_threshold_bytes=1_000_000
+    )
+    assert proxy.made == 2
+    assert stored == (key or stored)
+    got = session.get(stored)
+    assert got.payload.read() == content
+    assert got.metadata.filename == "a.bin"
+
+
+def test_the_last_answer_may_be_lost(through_proxy: Any, proxy: Cutting, session: Any) -> None:
+    proxy.lose(b"HTTP/1.1 201")
+    assert through_proxy.put(b"content", "lost", resumable_threshold_bytes=1) == "lost"
+    assert proxy.made == 1
+    assert session.get("lost").payload.read() == b"content"
+
+
+def test_chunks_of_a_handle(session: Any) -> None:
+    content = os.urandom(10_000_000)
+    upload = session._create_upload(len(content), key="handled")
+    with pytest.raises(resumable.ChunkTooSmall):
+        upload.put(0, content[: upload.granularity - 1])
+    assert upload.progress() == resumable.UploadIncomplete(0)
+    first = upload.put(0, content[:5_000_000])
+    assert first == resumable.UploadIncomplete(upload.granularity)
+    with pytest.raises(resumable.UploadOffsetMismatch) as mismatch:
+        upload.put(len(content) - 10, content[-10:])
+    assert mismatch.value.offset == first.offset
+    again = session._resume_upload("handled", upload.token)
+    assert again.put(first.offset, content[first.offset :]) == resumable.UploadComplete()
+    assert upload.progress() == resumable.UploadComplete()
+    assert session.get("handled").payload.read() == content
+    with pytest.raises(resumable.ResumableUploadUnavailable):
+        upload.cancel()
+    other = session._create_upload(10, key="handled")
+    other.cancel()
+    with pytest.raises(resumable.ResumableUploadUnavailable):
+        other.progress()
+
+
+@pytest.mark.large
+def test_beyond_256_mib_an_upload_outlives_its_connection_by_itself(
+    make_storage: MakeStorage, key_pairs: dict[str, KeyPair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resumable, "time", SimpleNamespace(sleep=lambda _: None))
+    content = os.urandom(1_000_000) * 280
+    with (
+        serving("werkzeug", key_pairs, make_storage()) as served,
+        cutting(served.port) as proxy,
+    ):
+        key = client.SecretKey(KID, key_pairs[KID].private)
+        session = session_of(replace(served, port=proxy.port), key)
+        proxy.cut_after(100_000_000, 150_000_000)
+        assert session.put(content, "large", compress="none") == "large"
+        assert proxy.made == 2
+        assert hashlib.md5(session.get("large").payload.read()).digest() == (
+            hashlib.md5(content).digest()
+        )
