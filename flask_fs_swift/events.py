@@ -24,7 +24,7 @@ class Event:
 
     #: A verb of the storage (``write``, ``read``, …), or ``checkout`` for the pool.
     operation: str
-    #: The storage's name; for the pool, the login's.
+    #: The storage's name; for the pool, the login's; for a client of a service, the usecase's.
     storage: str
     #: Content bytes that were moved, where the operation moves content.
     bytes: int

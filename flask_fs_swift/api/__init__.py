@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .blueprint import objectstore
-    from .client import Client, Session, Usecase
+    from .client import Client, Session
     from .description import Description
     from .expiration import Expiration
     from .failures import (
@@ -18,31 +18,41 @@ if TYPE_CHECKING:
         AnswerLost,
         Denied,
         ExpiryNotExtended,
+        InvalidPart,
         ObjectNotFound,
+        PartDamaged,
+        RangeNotSatisfiable,
         RequestError,
         ServerBusy,
         ServerFailed,
+        StoredCompressed,
         TooMuchContent,
         Unreachable,
+        UploadClosed,
     )
     from .fetched import Fetched
     from .limits import Killswitch, Limits
     from .many import Results
     from .operations import Delete, Get, Head, Put, Result
+    from .uploads import Part, Upload
+    from .usecase import Usecase
 
 _HOMES = {
     "blueprint": "objectstore",
-    "client": "Client Session Usecase",
+    "client": "Client Session",
     "description": "Description",
     "expiration": "Expiration",
     "failures": (
-        "AnswerBroken AnswerLost Denied ExpiryNotExtended ObjectNotFound RequestError "
-        "ServerBusy ServerFailed TooMuchContent Unreachable"
+        "AnswerBroken AnswerLost Denied ExpiryNotExtended InvalidPart ObjectNotFound "
+        "PartDamaged RangeNotSatisfiable RequestError ServerBusy ServerFailed "
+        "StoredCompressed TooMuchContent Unreachable UploadClosed"
     ),
     "fetched": "Fetched",
     "limits": "Killswitch Limits",
     "many": "Results",
     "operations": "Delete Get Head Put Result",
+    "uploads": "Part Upload",
+    "usecase": "Usecase",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
@@ -58,18 +68,25 @@ __all__ = [
     "Fetched",
     "Get",
     "Head",
+    "InvalidPart",
     "Killswitch",
     "Limits",
     "ObjectNotFound",
+    "Part",
+    "PartDamaged",
     "Put",
+    "RangeNotSatisfiable",
     "RequestError",
     "Result",
     "Results",
     "ServerBusy",
     "ServerFailed",
     "Session",
+    "StoredCompressed",
     "TooMuchContent",
     "Unreachable",
+    "Upload",
+    "UploadClosed",
     "Usecase",
     "objectstore",
 ]

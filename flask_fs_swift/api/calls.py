@@ -10,6 +10,8 @@ An answer holds its connection, and gives it back with its last byte; ``close`` 
 
 from __future__ import annotations
 
+import json
+import re
 import socket
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -25,7 +27,16 @@ from urllib3.exceptions import (
 )
 from urllib3.util import parse_url
 
-from .failures import AnswerLost, RequestError, Unreachable, failure_of
+from flask_fs_swift.concurrency import Latch
+
+from .failures import (
+    NO_KINDS,
+    AnswerBroken,
+    AnswerLost,
+    RequestError,
+    Unreachable,
+    failure_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -37,6 +48,12 @@ if TYPE_CHECKING:
 BLOCK = 64 * 1024
 #: Bytes of a refusal that are kept, and of what follows an answer that are read.
 TAIL = 64 * 1024
+#: Blanks that a server may send while it is at work: one a second, it is said.
+BLANKS = 256 * 1024
+
+_READING = {"GET", "HEAD"}
+_NAME = re.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile("[!-~](?:[ -~]*[!-~])?")
 
 
 class Line:
@@ -49,6 +66,7 @@ class Line:
     def __init__(self) -> None:
         self._connection: HTTPConnection | None = None
         self._is_cut = False
+        self._latch = Latch()
 
     def hold(self, connection: HTTPConnection | None) -> None:
         """Say over which connection the call goes; none: it has ended.
@@ -62,6 +80,7 @@ class Line:
     def cut(self) -> None:
         """Let the call fail, now and later. Called from anywhere."""
         self._is_cut = True
+        self._latch.open()
         connection = self._connection
         # One that was given back may have another call by now.
         if connection is not None and getattr(connection, "line", None) is self:
@@ -69,6 +88,10 @@ class Line:
             if sock is not None:
                 with suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
+
+    def pause(self, seconds: float) -> bool:
+        """Wait between two calls; tell whether there may be another one."""
+        return not self._latch.wait(seconds)
 
 
 _line: ContextVar[Line | None] = ContextVar("_line", default=None)
@@ -125,7 +148,8 @@ class Calls:
     :param connect: seconds for each try to connect.
     :param read: seconds without a byte, after which the server counts as gone.
     :param tries: more of them to connect, after the first.
-    :raises ValueError: this is no URL of a server.
+    :param headers: that every request has, beside its own.
+    :raises ValueError: this is no URL of a server, or these are no headers.
     """
 
     def __init__(
@@ -136,8 +160,12 @@ class Calls:
         connect: float,
         read: float | None,
         tries: int,
+        headers: Mapping[str, str],
         **options: Any,
     ) -> None:
+        for name, value in headers.items():
+            if not (_NAME.fullmatch(name) and _VALUE.fullmatch(value)):
+                raise ValueError(f"header {name[:80]!r} is no line of printable ASCII")
         parsed = parse_url(url)
         good = parsed.scheme in {"http", "https"} and parsed.host and not parsed.auth
         if not good or parsed.query is not None or parsed.fragment is not None:
@@ -146,6 +174,10 @@ class Calls:
         self.origin = f"{parsed.scheme}://{parsed.netloc}"
         #: What every target begins with.
         self.base = (parsed.path or "").rstrip("/")
+        self._headers = {"user-agent": "flask-fs-swift", "accept-encoding": "identity"}
+        self._headers.update((name.lower(), value) for name, value in headers.items())
+        self._connect = connect
+        self._timeout = self._timeout_of(read)
         self._retries = Retry(
             total=None, connect=tries, read=0, redirect=0, status=0, other=0,
             allowed_methods=None, respect_retry_after_header=False, raise_on_redirect=False,
@@ -155,7 +187,6 @@ class Calls:
             str(parsed.host).strip("[]"),
             parsed.port,
             maxsize=pool_size,
-            timeout=Timeout(connect=connect, read=read),
             **options,
         )
 
@@ -172,19 +203,22 @@ class Calls:
         *,
         key: str | None = None,
         line: Line | None = None,
+        patience: float | None = None,
     ) -> Answer:
         """Send a request; return its answer, whatever its status is.
 
         :param target: after the base.
-        :param body: bytes with their length, or blocks, in chunks.
+        :param body: bytes with their length; or blocks: in chunks, where no header says how
+            long they are.
         :param key: that it is about, for the errors.
+        :param patience: seconds, instead of those that the server may be silent.
         :raises Unreachable: nothing was sent.
         :raises AnswerLost: it may have been done, if it does more than reading.
         :raises Exception: what ``body`` raised; the request was cut off.
         """
         set_to = _line.set(line)
         try:
-            return self._call(method, target, headers, body, key, line)
+            return self._call(method, target, headers, body, key, line, patience)
         finally:
             _line.reset(set_to)
 
@@ -196,6 +230,7 @@ class Calls:
         body: Iterable[bytes] | bytes | None,
         key: str | None,
         line: Line | None,
+        patience: float | None,
     ) -> Answer:
         blocks = None if body is None or isinstance(body, bytes) else _guarded(body)
         try:
@@ -203,18 +238,22 @@ class Calls:
                 method,
                 self.base + target,
                 body=body if blocks is None else blocks,
-                headers={"accept-encoding": "identity", **headers},
+                headers={**self._headers, **headers},
                 retries=self._retries,
                 redirect=False,
-                chunked=blocks is not None,
+                chunked=blocks is not None and "content-length" not in headers,
                 preload_content=False,
                 decode_content=False,
+                timeout=self._timeout if patience is None else self._timeout_of(patience),
             )
         except ContentFailed as error:
             raise _cause(error) from None
         except (HTTPError, OSError) as error:
             raise _failure(error, method, key) from error
         return Answer(response, method, key, line)
+
+    def _timeout_of(self, read: float | None) -> Timeout:
+        return Timeout(connect=self._connect, read=read)
 
 
 class Answer:
@@ -258,6 +297,38 @@ class Answer:
                 size += len(block)
         return b"".join(blocks)
 
+    def document(self, most: int = TAIL) -> Any:
+        """Return the JSON of all of an answer, and end it.
+
+        The blanks before it are not kept: a server may send them to say that it is at work.
+
+        :param most: bytes.
+        :raises AnswerBroken: it is none, or has more of them.
+        """
+        kept = bytearray()
+        left = most + BLANKS
+        with self:
+            while block := self.read():
+                left -= len(block)
+                kept += block if kept else block.lstrip()
+                if len(kept) > most or left < 0:
+                    self.close()
+                    raise self.broken(f"it has more than {most} bytes")
+        try:
+            return json.loads(bytes(kept))
+        except (ValueError, RecursionError) as error:
+            raise self.broken("it is no JSON", bytes(kept)) from error
+
+    def broken(self, reason: str, body: bytes = b"") -> AnswerBroken:
+        """Return what it means that an answer is not what the protocol says."""
+        return AnswerBroken(
+            f"the answer is none: {reason}",
+            status=self.status,
+            body=body[:TAIL],
+            key=self._key,
+            maybe_applied=self._method not in _READING,
+        )
+
     def finish(self) -> None:
         """Read the little that is left, so that the connection serves again; or close it."""
         left = TAIL
@@ -270,22 +341,23 @@ class Answer:
             left -= len(block)
         self.close()
 
-    def checked(self) -> Answer:
+    def checked(self, kinds: Mapping[int, type[RequestError]] = NO_KINDS) -> Answer:
         """Return it, if it is a success.
 
+        :param kinds: what some statuses mean, where that is something of their own.
         :raises RequestError: it is none; it has ended.
         """
         if 200 <= self.status < 300:
             return self
-        raise self.failure()
+        raise self.failure(kinds)
 
-    def failure(self) -> RequestError:
+    def failure(self, kinds: Mapping[int, type[RequestError]] = NO_KINDS) -> RequestError:
         """Return what an answer means that is no success, and end it."""
         try:
             body = self.body()
         except RequestError:
             body = b""
-        return failure_of(self.status, body, self._key)
+        return failure_of(self.status, body, self._key, kinds)
 
     def close(self) -> None:
         """End it; what was not read to its end costs its connection."""
@@ -335,5 +407,5 @@ def _failure(error: Exception, method: str, key: str | None) -> RequestError:
     reason = error.reason if isinstance(error, MaxRetryError) else error
     if isinstance(reason, (NewConnectionError, ConnectTimeoutError)):
         return Unreachable(f"no connection: {reason}", key=key)
-    changes = method not in {"GET", "HEAD"}
+    changes = method not in _READING
     return AnswerLost(f"no whole answer: {reason}", key=key, maybe_applied=changes)

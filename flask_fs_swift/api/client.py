@@ -7,52 +7,46 @@ is a place there and has nothing of its own: make as many as you like.
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from .calls import Calls
-from .compression import compressed, need_zstandard
-from .content import blocks_of, check_content
-from .description import DEFAULT_TYPE, Description, format_time
+from flask_fs_swift.ranges import WHOLE, byte_range
+
+from .calls import Calls, Line
+from .description import Description, format_time
 from .durations import format_duration
-from .escaping import path_of
-from .expiration import MANUAL, Expiration
-from .failures import AnswerBroken
-from .fetched import Fetched
+from .endpoint import Endpoint, Signer
+from .fetched import described, fetched
 from .keys import PERMISSIONS, READ, SigningKey, read_signing_key
 from .many import Results
+from .operations import Put
 from .places import Place
 from .presigned import presign
-from .tokens import LIFETIME, PARAMETER, new_token
+from .resuming import PAUSES
+from .storing import store
+from .tokens import LIFETIME, PARAMETER
+from .uploads import Upload, start
+from .usecase import Usecase
 from .wire import content_type_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
+    from os import PathLike
 
     from typing_extensions import Self
 
-    from .calls import Answer, Line
+    from flask_fs_swift.events import EventHook
+
+    from .calls import Answer
     from .content import Content
-    from .exchange import Task
-    from .operations import Operation, Put
-
-#: What is done to content on its way to the server.
-Compression: TypeAlias = Literal["zstd", "none"]
-
-# What would end a header's line, or what HTTP strips: a peer may not escape it as we do.
-_UNSAFE = re.compile("[\r\n\0\x7f]|^\\s|\\s$")
-
-
-@dataclass(frozen=True)
-class Usecase:
-    """A name space of a server, and what holds there for what is put without saying otherwise."""
-
-    name: str
-    compression: Compression = "zstd"
-    expiration: Expiration = MANUAL
+    from .expiration import Expiration
+    from .fetched import Fetched
+    from .operations import Operation
+    from .usecase import Compression, Storing
 
 
 class Client:
@@ -61,14 +55,23 @@ class Client:
     :param url: of the server; a path in it comes before the service's own.
     :param token: sent with every request as it is.
     :param key: its id and the PEM of an Ed25519 private key; every request gets a token of its
-        own, good for 60 seconds.
+        own.
     :param permissions: of those tokens; all by default.
+    :param token_lifetime: seconds for which they are good.
     :param connect_timeout: seconds for each try to connect.
     :param read_timeout: seconds for which the server may be silent; None: for ever.
-    :param connect_retries: more tries to connect. Nothing else is ever tried twice.
+    :param connect_retries: more tries to connect. Nothing else is ever tried twice, but for
+        what is left of a long put.
+    :param resume_pauses: seconds before each further try of a long put that has come no further
+        with the last one; up to a quarter more.
+    :param spool_dir: for temporary files; None: where the system has them.
+    :param headers: that every request has, beside its own.
+    :param on_event: called after each operation of a session or an upload, with what it was
+        and how it ended; of ``many``, after each ``put`` that has a request of its own.
     :param pool_size: connections that are kept, and the most that ``many`` uses.
     :param options: keywords of urllib3's pool, such as ``ca_certs``.
-    :raises ValueError: this is no URL of a server, no key, no such permission.
+    :raises ValueError: this is no URL of a server, no key, no such permission; or a
+        setting cannot be.
     """
 
     def __init__(
@@ -78,9 +81,14 @@ class Client:
         token: str | None = None,
         key: SigningKey | tuple[str, str] | None = None,
         permissions: Iterable[str] = PERMISSIONS,
+        token_lifetime: int = LIFETIME,
         connect_timeout: float = 2.0,
         read_timeout: float | None = 60.0,
         connect_retries: int = 3,
+        resume_pauses: Sequence[float] = PAUSES,
+        spool_dir: str | PathLike[str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        on_event: EventHook | None = None,
         pool_size: int = 10,
         **options: Any,
     ) -> None:
@@ -90,17 +98,22 @@ class Client:
             raise ValueError("a token is one word of ASCII")
         if pool_size < 1:
             raise ValueError(f"pool_size must be at least 1 connection, not {pool_size}")
-        self.pool_size = pool_size
+        if token_lifetime < 1 or any(pause < 0 for pause in resume_pauses):
+            raise ValueError("a token lives for 1 second at least, and a pause has 0 at least")
         signing = read_signing_key("key", *key) if isinstance(key, tuple) else key
-        self._signer = _Signer(token, signing, frozenset(permissions))
+        self._signer = Signer(token, signing, frozenset(permissions), token_lifetime)
         if not self._signer.permissions <= PERMISSIONS:
             raise ValueError(f"permissions are of {', '.join(sorted(PERMISSIONS))}")
+        folder = None if spool_dir is None else os.fspath(spool_dir)
+        self._habits = _Habits(pool_size, tuple(resume_pauses), folder)
+        self._on_event = on_event
         self._calls = Calls(
             url,
             pool_size=pool_size,
             connect=connect_timeout,
             read=read_timeout,
             tries=connect_retries,
+            headers=headers or {},
             **options,
         )
 
@@ -116,7 +129,8 @@ class Client:
             if not isinstance(value, (str, int)):
                 raise ValueError(f"scope {name} is a text or a number, not {value!r}")  # noqa: TRY004
         place = Place.of(usecase.name, scopes.items())
-        return Session(self._calls, usecase, place, self._signer, self.pool_size)
+        endpoint = Endpoint(self._calls, place, self._signer, self._on_event)
+        return Session(endpoint, usecase, self._habits)
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
@@ -130,32 +144,15 @@ class Client:
 
 
 @dataclass(frozen=True)
-class _Signer:
-    """Who sends requests."""
+class _Habits:
+    """How a client sends: what is the same for all its sessions."""
 
-    token: str | None = field(repr=False)
-    key: SigningKey | None
-    permissions: frozenset[str]
-
-    def needed_key(self) -> SigningKey:
-        """Return the key.
-
-        :raises ValueError: there is none.
-        """
-        if self.key is None:
-            raise ValueError("the client has no key to sign with: Client(…, key=(kid, pem))")
-        return self.key
-
-    def mint(self, place: Place, permissions: Iterable[str] | None, lifetime: int) -> str:
-        """Return a token for a place."""
-        wanted = self.permissions if permissions is None else permissions
-        key, now = self.needed_key(), time.time()
-        return new_token(key, place.usecase, place.scopes, wanted, now, lifetime=lifetime)
-
-    def headers(self, place: Place) -> dict[str, str]:
-        """Return the headers that say who sends a request."""
-        token = self.token if self.key is None else self.mint(place, None, LIFETIME)
-        return {} if token is None else {"x-os-auth": f"Bearer {token}"}
+    #: Requests at once, at most.
+    width: int
+    #: Seconds before each further try of a long put.
+    pauses: tuple[float, ...]
+    #: For temporary files; None: where the system has them.
+    folder: str | None
 
 
 class Session:
@@ -164,14 +161,11 @@ class Session:
     Every method raises a :exc:`.RequestError` where the server says no, or is not there.
     """
 
-    def __init__(
-        self, calls: Calls, usecase: Usecase, place: Place, signer: _Signer, width: int
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, usecase: Usecase, habits: _Habits) -> None:
         self.usecase = usecase
-        self.place = place
-        self._calls = calls
-        self._signer = signer
-        self._width = width
+        self.place = endpoint.place
+        self._endpoint = endpoint
+        self._habits = habits
 
     def put(
         self,
@@ -185,31 +179,92 @@ class Session:
         expiration: Expiration | None = None,
         origin: str | None = None,
         filename: str | None = None,
+        resumable_from: int | Literal["never"] | None = None,
     ) -> str:
         """Store content, of any length; return its key.
 
-        It is compressed and sent while it is read.
+        It is compressed and sent while it is read. What is long, and can be read again, goes on
+        from where the server has it when the connection breaks.
 
         :param key: None: the server makes one up.
         :param compression: None: the usecase's.
         :param precompressed: how the content is compressed already.
         :param metadata: any texts; names without underscores, which servers drop in silence.
+        :param resumable_from: bytes from which on content is long; None: the usecase's.
         :raises ValueError: a value cannot be sent. Nothing was.
         :raises TypeError: this is no content.
         :raises Exception: what the content raised. Nothing was stored.
         """
-        check_content(content)
-        description = self.described(
-            compression=compression,
-            precompressed=precompressed,
-            content_type=content_type,
-            metadata=metadata,
-            expiration=expiration,
-            origin=origin,
-            filename=filename,
+        put = Put(
+            content,
+            key,
+            compression,
+            precompressed,
+            content_type,
+            metadata,
+            expiration,
+            origin,
+            filename,
+            resumable_from,
         )
-        compresses = description.compression is not None and precompressed is None
-        return self._store(content, key, description, compresses=compresses)
+        return self._store(self.usecase.storing(put), Line())
+
+    def start_upload(
+        self,
+        key: str | None = None,
+        *,
+        compression: Compression | None = None,
+        precompressed: Literal["zstd"] | None = None,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        expiration: Expiration | None = None,
+        origin: str | None = None,
+        filename: str | None = None,
+    ) -> Upload:
+        """Begin to store an object in parts, from anywhere, at leisure.
+
+        It appears when the upload is completed, and expires that long after it was started.
+
+        :param compression: each part is compressed, to a frame of its own; None: the usecase's.
+        :param precompressed: how every part is compressed already.
+        :param metadata: this and the rest as for ``put``.
+        :raises ValueError: a value cannot be sent. Nothing was.
+        """
+        empty = Put(
+            b"",
+            key,
+            compression,
+            precompressed,
+            content_type,
+            metadata,
+            expiration,
+            origin,
+            filename,
+        )
+        storing = self.usecase.storing(empty)
+        with self._endpoint.watch("start_upload"):
+            return start(self._endpoint, storing, self._habits.folder)
+
+    def resume_upload(
+        self,
+        key: str,
+        id: str,  # noqa: A002 - the field's word
+        *,
+        compression: Compression | None = None,
+        precompressed: Literal["zstd"] | None = None,
+    ) -> Upload:
+        """Return an upload that was started elsewhere, by its ``id``. Nothing is sent.
+
+        What was put before has to be given to ``complete``: ``list_parts``, or what was kept.
+
+        :param compression: this and the next as they were given to ``start_upload``: servers do
+            not tell.
+        :raises ValueError: this is no key, or no id.
+        """
+        empty = Put(b"", key, compression, precompressed)
+        compresses = self.usecase.storing(empty).compresses
+        folder = self._habits.folder
+        return Upload(self._endpoint, key, id, compresses=compresses, folder=folder)
 
     def many(self, operations: Iterable[Operation], *, concurrency: int = 3) -> Results:
         """Do many things in few requests; return one result for each, as they come.
@@ -218,41 +273,60 @@ class Session:
         :param concurrency: requests at once. With 1, results are in the order of the input.
         :raises ValueError: that is less than 1, or more than the client keeps connections.
         """
-        if not isinstance(concurrency, int) or not 1 <= concurrency <= self._width:
+        most = self._habits.width
+        if not isinstance(concurrency, int) or not 1 <= concurrency <= most:
             raise ValueError(
-                f"concurrency is 1 to {self._width}, the client's pool_size, not {concurrency}"
+                f"concurrency is 1 to {most}, the client's pool_size, not {concurrency}"
             )
         return Results(operations, _Sender(self), concurrency)
 
-    def get(self, key: str, *, decompress: bool = True, limit: int | None = None) -> Fetched | None:
-        """Open an object for reading; None where there is none.
+    def get(
+        self,
+        key: str,
+        *,
+        start: int = 0,
+        end: int | None = None,
+        decompress: bool = True,
+        limit: int | None = None,
+    ) -> Fetched | None:
+        """Open an object, or some of its bytes, for reading; None where there is none.
 
+        :param start: the first byte, as they are stored; below 0: so many at the end.
+        :param end: after the last byte; None, or what is beyond the end: the end.
         :param decompress: False: as it is stored; its description says how that is.
         :param limit: bytes after decompression; None: 256 MiB, or 1,000 times what was sent.
+        :raises ValueError: no bytes are from ``start`` to ``end``. Nothing was sent.
+        :raises RangeNotSatisfiable: it ends before ``start``, or has no bytes at all.
+        :raises StoredCompressed: there are some that would have to be decompressed.
         """
-        answer = self._call("GET", self._target(path_of(key)), key=key)
-        if answer.status == 404:
-            answer.body()
-            return None
-        try:
-            description = _described(answer.checked().headers, key)
-            return Fetched(
-                key, description, answer.read, answer.close, decompress=decompress, limit=limit
-            )
-        except BaseException:
-            answer.close()
-            raise
+        wanted = byte_range(start, end)
+        headers = {} if wanted == WHOLE else {"range": wanted.header()}
+        target = self._endpoint.target(key)
+        with self._endpoint.watch("get"):
+            answer = self._endpoint.call("GET", target, headers, key=key)
+            if answer.status == 404:
+                answer.body()
+                return None
+            return fetched(answer, key, wanted, decompress=decompress, limit=limit)
 
     def head(self, key: str) -> Description | None:
         """Describe an object; None where there is none."""
-        with self._call("HEAD", self._target(path_of(key)), key=key) as answer:
+        target = self._endpoint.target(key)
+        with (
+            self._endpoint.watch("head"),
+            self._endpoint.call("HEAD", target, key=key) as answer,
+        ):
             if answer.status == 404:
                 return None
-            return _described(answer.checked().headers, key)
+            return described(answer.checked(), key)
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is absent counts as removed."""
-        with self._call("DELETE", self._target(path_of(key)), key=key) as answer:
+        target = self._endpoint.target(key)
+        with (
+            self._endpoint.watch("delete"),
+            self._endpoint.call("DELETE", target, key=key) as answer,
+        ):
             if answer.status != 404:
                 answer.checked()
 
@@ -274,7 +348,11 @@ class Session:
         said = _extension(at, from_now, from_creation)
         body = json.dumps({"extend_expiry": said}).encode()
         headers = {"content-type": "application/json"}
-        with self._call("PATCH", self._target(path_of(key)), headers, body, key=key) as answer:
+        target = self._endpoint.target(key)
+        with (
+            self._endpoint.watch("extend_expiry"),
+            self._endpoint.call("PATCH", target, headers, body, key=key) as answer,
+        ):
             answer.checked()
 
     def object_url(self, key: str, *, lifetime: int | None = None) -> str:
@@ -283,10 +361,9 @@ class Session:
         :param lifetime: seconds for which whoever has the URL may read; None: it has no token.
         :raises ValueError: the client has no key to sign with.
         """
-        target = self._calls.base + self._target(path_of(key))
         token = "" if lifetime is None else self.mint_token({READ}, lifetime=lifetime)
         query = f"?{PARAMETER}={token}" if token else ""
-        return self._calls.origin + target + query
+        return self._endpoint.origin + self._endpoint.path(key) + query
 
     def presigned_url(
         self, key: str, *, method: Literal["GET", "HEAD"] = "GET", lifetime: int = 3600
@@ -296,126 +373,40 @@ class Session:
         :param lifetime: seconds, at most seven days.
         :raises ValueError: it is longer, or the client has no key to sign with.
         """
-        target = self._calls.base + self._target(path_of(key))
-        signed = presign(self._signer.needed_key(), method, target, time.time(), lifetime)
-        return self._calls.origin + signed
+        signing, path = self._endpoint.signer.needed_key(), self._endpoint.path(key)
+        return self._endpoint.origin + presign(signing, method, path, time.time(), lifetime)
 
     def mint_token(
-        self, permissions: Iterable[str] | None = None, *, lifetime: int = LIFETIME
+        self, permissions: Iterable[str] | None = None, *, lifetime: int | None = None
     ) -> str:
         """Return a token for this place.
 
-        :param permissions: None: the client's.
-        :param lifetime: seconds.
-        :raises ValueError: there is no such permission, or no key to sign with.
+        :param permissions: of the client's; None: all of them.
+        :param lifetime: seconds; None: as the client's requests have it.
+        :raises ValueError: the client has no such permission, or no key to sign with.
         """
-        return self._signer.mint(self.place, permissions, lifetime)
+        return self._endpoint.signer.mint(self.place, permissions, lifetime)
 
-    def described(
-        self,
-        *,
-        compression: Compression | None = None,
-        precompressed: Literal["zstd"] | None = None,
-        content_type: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        expiration: Expiration | None = None,
-        origin: str | None = None,
-        filename: str | None = None,
-    ) -> Description:
-        """Return how an object would be described, with what the usecase says.
-
-        :raises ValueError: a value cannot be sent.
-        """
-        method = compression or self.usecase.compression
-        if method not in {"zstd", "none"} or precompressed not in {None, "zstd"}:
-            raise ValueError(f"compression is zstd or none, not {precompressed or method!r}")
-        is_compressed = precompressed is not None or method == "zstd"
-        if is_compressed and precompressed is None:
-            need_zstandard()
-        custom = {name.lower(): value for name, value in (metadata or {}).items()}
-        if len(custom) != len(metadata or {}):
-            raise ValueError("two names of metadata differ in case only")
-        for value in (origin, filename, *custom.values()):
-            if value is not None and _UNSAFE.search(value):
-                raise ValueError(
-                    f"{value[:80]!r} cannot be sent: a line break, NUL, DEL, or space around it"
-                )
-        return Description(
-            content_type=content_type or DEFAULT_TYPE,
-            compression="zstd" if is_compressed else None,
-            expiration=self.usecase.expiration if expiration is None else expiration,
-            origin=origin,
-            filename=filename,
-            custom=custom,
-        )
-
-    def _store(
-        self,
-        content: Content,
-        key: str | None,
-        description: Description,
-        *,
-        compresses: bool,
-        line: Line | None = None,
-    ) -> str:
-        for name in description.custom:
-            if "_" in name:
-                raise ValueError(f"metadata {name!r}: servers drop names with an underscore")
-        target = self._target("" if key is None else path_of(key))
-        body = blocks_of(content)
-        if compresses:
-            body = compressed(body)
-        method = "POST" if key is None else "PUT"
-        answer = self._call(method, target, description.writable(), body, key=key, line=line)
-        return _key_of(answer.checked(), key)
+    def _store(self, storing: Storing, line: Line) -> str:
+        pauses, folder = self._habits.pauses, self._habits.folder
+        with self._endpoint.watch("put") as seen:
+            return store(
+                self._endpoint, storing, pauses=pauses, folder=folder, line=line, seen=seen
+            )
 
     def _post(self, boundary: str, body: Iterable[bytes], line: Line) -> Answer:
         headers = {"content-type": content_type_of(boundary)}
-        target = f"/v1/objects:batch/{'/'.join(self.place.segments)}/"
-        return self._call("POST", target, headers, body, key=None, line=line)
-
-    def _target(self, key: str) -> str:
-        return f"/v1/objects/{'/'.join(self.place.segments)}/{key}"
-
-    def _call(
-        self,
-        method: str,
-        target: str,
-        headers: Mapping[str, str] | None = None,
-        body: Iterable[bytes] | bytes | None = None,
-        *,
-        key: str | None,
-        line: Line | None = None,
-    ) -> Answer:
-        all_headers = {**(headers or {}), **self._signer.headers(self.place)}
-        return self._calls.call(method, target, all_headers, body, key=key, line=line)
+        target = self._endpoint.target(None, "objects:batch")
+        return self._endpoint.call("POST", target, headers, body, key=None, line=line)
 
 
 class _Sender:
     """What ``many`` sends its requests with."""
 
     def __init__(self, session: Session) -> None:
-        self._session = session
-        self.post = session._post  # noqa: SLF001 - it is a part of the session
-
-    def describe(self, operation: Put) -> Description:
-        """Return how an object will be described."""
-        return self._session.described(
-            compression=operation.compression,
-            precompressed=operation.precompressed,
-            content_type=operation.content_type,
-            metadata=operation.metadata,
-            expiration=operation.expiration,
-            origin=operation.origin,
-            filename=operation.filename,
-        )
-
-    def store(self, task: Task, line: Line) -> str:
-        """Put one object; return its key."""
-        put, description = cast("Put", task.operation), cast("Description", task.description)
-        return self._session._store(  # noqa: SLF001 - it is a part of the session
-            put.content, put.key, description, compresses=task.compresses, line=line
-        )
+        self.plan = session.usecase.storing
+        self.store = session._store  # noqa: SLF001 - it is a part of the session
+        self.post = session._post  # noqa: SLF001 - likewise
 
 
 def _extension(
@@ -430,27 +421,3 @@ def _extension(
     length = cast("timedelta", from_creation if from_now is None else from_now)
     origin = "creation" if from_now is None else "now"
     return {"after": format_duration(length), "from": origin}
-
-
-def _described(headers: Iterable[tuple[str, str]], key: str) -> Description:
-    try:
-        return Description.of_response(headers)
-    except ValueError as error:
-        raise AnswerBroken(f"the description is none: {error}", key=key) from error
-
-
-def _key_of(answer: Answer, key: str | None) -> str:
-    body = answer.body()
-    try:
-        said = json.loads(body)["key"]
-    except (ValueError, TypeError, LookupError, RecursionError):
-        said = None
-    if not isinstance(said, str) or said != (key or said):
-        raise AnswerBroken(
-            "the answer names no key, or another one",
-            status=answer.status,
-            body=body,
-            key=key,
-            maybe_applied=True,
-        )
-    return said

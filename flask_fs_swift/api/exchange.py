@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from .calls import TAIL
 from .compression import compress, longest
-from .content import blocks_of, check_content, size_of
+from .content import blocks_of, size_of
 from .description import Description
 from .escaping import header_of, key_of
 from .failures import AnswerBroken, RequestError, failure_of
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from .calls import Answer
+    from .usecase import Storing
 
 #: Bytes of one operation's content, as it is sent.
 LARGEST = 1024 * 1024
@@ -60,11 +61,9 @@ class Task:
     #: Of its part.
     headers: dict[str, str]
     #: Of what is put.
-    description: Description | None = None
+    storing: Storing | None = None
     #: Bytes of its part at most; None: it is no part of a batch, but a request of its own.
     size: int | None = None
-    #: Whether its content is compressed while it is sent.
-    compresses: bool = False
     #: Why it is not sent at all.
     error: Exception | None = None
 
@@ -79,30 +78,28 @@ class Task:
         return isinstance(self.operation, (Put, Delete))
 
 
-def prepared(number: int, operation: Operation, describe: Callable[[Put], Description]) -> Task:
+def prepared(number: int, operation: Operation, plan: Callable[[Put], Storing]) -> Task:
     """Return an operation, ready to be sent: or why it is not."""
     try:
-        return _prepared(number, operation, describe)
+        return _prepared(number, operation, plan)
     except Exception as error:  # noqa: BLE001 - its result
         return Task(number, operation, {}, error=error)
 
 
-def _prepared(number: int, operation: Operation, describe: Callable[[Put], Description]) -> Task:
+def _prepared(number: int, operation: Operation, plan: Callable[[Put], Storing]) -> Task:
     kind = _KINDS.get(operation.kind, operation.kind)
     headers = {f"{_PREFIX}kind": kind}
     if operation.key is not None:
         headers[f"{_PREFIX}key"] = header_of(operation.key)
     if not isinstance(operation, Put):
         return Task(number, operation, headers, size=len(part_head("", headers)) + 64)
-    check_content(operation.content)
-    description = describe(operation)
-    headers.update(description.writable())
-    compresses = description.compression is not None and operation.precompressed is None
-    size = size_of(operation.content)
-    most = size if size is None or not compresses else longest(size)
+    storing = plan(operation)
+    headers.update(storing.description.writable())
+    size = None if storing.is_long else storing.size
+    most = size if size is None or not storing.compresses else longest(size)
     if most is not None:
         most = most + len(part_head("", headers)) + 64 if most <= LARGEST else None
-    return Task(number, operation, headers, description, most, compresses)
+    return Task(number, operation, headers, storing, most)
 
 
 class Batch:
@@ -184,19 +181,19 @@ class Batch:
 
 
 def _body_of(task: Task) -> bytes:
-    operation = task.operation
-    if not isinstance(operation, Put):
+    storing = task.storing
+    if storing is None:
         return b""
-    content = operation.content
+    content = storing.content
     if isinstance(content, (bytes, bytearray, memoryview)):
         body = bytes(content)
     else:
         # As much as it said that it has: more may not fit.
         size = size_of(content) or 0
         body = b"".join(blocks_of(io.BytesIO(cast("io.BufferedIOBase", content).read(size))))
-        if (longest(size) if task.compresses else size) > LARGEST:
+        if (longest(size) if storing.compresses else size) > LARGEST:
             raise ValueError("the file has grown since it was looked at")
-    return compress(body) if task.compresses else body
+    return compress(body) if storing.compresses else body
 
 
 def _outcome(task: Task, headers: dict[str, str], content: bytes) -> tuple[Any, Exception | None]:

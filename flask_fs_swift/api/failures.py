@@ -5,9 +5,15 @@ Values that could not be sent at all are a ``ValueError`` or a ``TypeError``: no
 
 from __future__ import annotations
 
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
 from flask_fs_swift.errors import FSError
 
 from .refusals import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class RequestError(FSError):
@@ -26,6 +32,9 @@ class RequestError(FSError):
         self.http_status = status
         #: What the server sent with it: at most 64 KiB.
         self.body = body
+
+    #: What the server calls it, where an upload could not be completed.
+    code: str | None = None
 
     @property
     def status(self) -> int | None:
@@ -58,6 +67,32 @@ class ObjectNotFound(RequestError):
     """There is no such object, or none any more."""
 
 
+class RangeNotSatisfiable(RequestError):
+    """The object has none of the bytes that were asked for."""
+
+    #: Bytes of the object, as it is stored; None where the server does not say.
+    size: int | None = None
+
+
+class StoredCompressed(RequestError):
+    """A range was asked for of compressed content, which has ranges only as it is stored.
+
+    Read all of it, or give ``decompress=False``.
+    """
+
+
+class UploadClosed(RequestError):
+    """There is no such upload, or it was completed or aborted."""
+
+
+class InvalidPart(RequestError):
+    """A part is absent, or not the one that was named. The upload can still be used."""
+
+
+class PartDamaged(RequestError):
+    """The server has stored another part than was sent. Put it again."""
+
+
 class ExpiryNotExtended(RequestError):
     """The object never expires, or was changed at the same time. Nothing was done."""
 
@@ -74,19 +109,33 @@ class TooMuchContent(RequestError):
     """More bytes came out of compressed content than its reader allows for."""
 
 
-_OF_STATUS = {
+_OF_STATUS: dict[int, type[RequestError]] = {
     401: Denied,
     403: Denied,
     404: ObjectNotFound,
     409: ExpiryNotExtended,
+    416: RangeNotSatisfiable,
     429: ServerBusy,
     503: ServerBusy,
 }
 
 
-def failure_of(status: int, body: bytes, key: str | None = None) -> RequestError:
-    """Return what an answer means that is no success."""
-    kind = _OF_STATUS.get(status, ServerFailed if status >= 500 else RequestError)
+NO_KINDS: Mapping[int, type[RequestError]] = MappingProxyType({})
+
+
+def failure_of(
+    status: int,
+    body: bytes,
+    key: str | None = None,
+    kinds: Mapping[int, type[RequestError]] = NO_KINDS,
+) -> RequestError:
+    """Return what an answer means that is no success.
+
+    :param kinds: what some statuses mean where the request was sent, in place of what they
+        mean elsewhere.
+    """
+    known = {**_OF_STATUS, **kinds}
+    kind = known.get(status, ServerFailed if status >= 500 else RequestError)
     return kind(
         str(Refusal.read(status, body)),
         status=status,

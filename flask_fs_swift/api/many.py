@@ -24,7 +24,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from flask_fs_swift.concurrency import LONG, Strand, new_wakeup
 from flask_fs_swift.parallel import Ongoing
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from flask_fs_swift.concurrency import Wakeup
 
     from .calls import Answer
-    from .description import Description
+    from .usecase import Storing
 
 #: Operations of one batch.
 MOST = 1000
@@ -61,10 +61,10 @@ PATIENCE = 0.25
 class Sender(Protocol):
     """What requests are sent with."""
 
-    def describe(self, operation: Put) -> Description:
-        """Return how an object will be described."""
+    def plan(self, operation: Put) -> Storing:
+        """Return how content is to be stored."""
 
-    def store(self, task: Task, line: Line) -> str:
+    def store(self, storing: Storing, line: Line) -> str:
         """Put one object; return its key."""
 
     def post(self, boundary: str, body: Iterable[bytes], line: Line) -> Answer:
@@ -187,7 +187,7 @@ class Results(Ongoing[Result]):
             self._failure = TypeError(f"many is given Put, Get, Head and Delete, not {kind}")
             self._is_exhausted = True
             return
-        task = prepared(self._count, operation, self._sender.describe)
+        task = prepared(self._count, operation, self._sender.plan)
         self._count += 1
         if self._lines.enter(task):
             self._admit(task)
@@ -450,7 +450,7 @@ def _run(job: _Job, sender: Sender, board: _Board) -> None:
     try:
         first = job.tasks[0]
         if first.size is None:
-            board.tell(_News(job, first, sender.store(first, job.line)))
+            board.tell(_News(job, first, sender.store(cast("Storing", first.storing), job.line)))
         else:
             _exchange(job, sender, partial(_tell, job, board))
     except _Stopped:

@@ -33,6 +33,7 @@ class Put:
     expiration: Expiration | None = None
     origin: str | None = None
     filename: str | None = None
+    resumable_from: int | Literal["never"] | None = None
 
     kind: ClassVar[Kind] = "put"
 

@@ -54,7 +54,7 @@ class Request:
             del lines["content-length"]
         text = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         content = b"" if self.method == "HEAD" else body
-        self.send(f"HTTP/1.1 {status} Word\r\n{text}\r\n".encode() + content)
+        self.send(f"HTTP/1.1 {status} Word\r\n{text}\r\n".encode("latin-1") + content)
 
     def begin(self, headers: dict[str, str] | None = None) -> None:
         """Begin an answer in chunks."""
@@ -147,6 +147,8 @@ class RawServer:
     requests: list[Request] = field(default_factory=list)
     #: How many connections there were.
     connections: int = 0
+    #: Tells, of a request without its body, after how many bytes of it the connection breaks.
+    breaks: Callable[[Request], int | None] = lambda _: None
     #: Where it speaks TLS.
     context: ssl.SSLContext | None = None
 
@@ -191,17 +193,17 @@ class RawServer:
     def _serve(self, connection: socket.socket) -> None:
         with connection, suppress(Gone, OSError), connection.makefile("rb") as file:
             while True:
-                request = _read(connection, file.readline, file.read)
+                request = _head(connection, file.readline)
                 self.requests.append(request)
+                end = self.breaks(request)
+                request.body = _body(request, file.readline, file.read, end)
                 self.handler(request)
-                if request.headers.get("x-close"):
+                if end is not None or request.headers.get("x-close"):
                     break
         self._open.discard(connection)
 
 
-def _read(
-    connection: socket.socket, readline: Callable[[], bytes], read: Callable[[int], bytes]
-) -> Request:
+def _head(connection: socket.socket, readline: Callable[[], bytes]) -> Request:
     line = readline()
     if not line:
         raise Gone
@@ -210,16 +212,24 @@ def _read(
     while (line := readline()) not in {b"\r\n", b""}:
         name, _, value = line.decode("latin-1").partition(":")
         headers[name.lower()] = value.strip()
-    if headers.get("transfer-encoding") != "chunked":
-        return Request(
-            connection, method, target, headers, read(int(headers.get("content-length", 0)))
-        )
+    return Request(connection, method, target, headers, b"")
+
+
+def _body(
+    request: Request,
+    readline: Callable[[], bytes],
+    read: Callable[[int], bytes],
+    end: int | None,
+) -> bytes:
+    if request.headers.get("transfer-encoding") != "chunked":
+        size = int(request.headers.get("content-length", 0))
+        return read(size if end is None else end)
     body = b""
     while size := int(_line_of(readline), 16):
         body += read(size)
         _line_of(readline)
     _line_of(readline)
-    return Request(connection, method, target, headers, body)
+    return body
 
 
 def _line_of(readline: Callable[[], bytes]) -> bytes:

@@ -17,7 +17,7 @@ import pytest
 import zstandard
 
 from flask_fs_swift.api import compression
-from flask_fs_swift.api.client import Client, Session, Usecase
+from flask_fs_swift.api.client import Client, Session
 from flask_fs_swift.api.compression import Expansion, compressed, longest
 from flask_fs_swift.api.expiration import Expiration
 from flask_fs_swift.api.failures import (
@@ -35,11 +35,15 @@ from flask_fs_swift.api.failures import (
 from flask_fs_swift.api.keys import READ, Key, SigningKey
 from flask_fs_swift.api.presigned import verify_presigned
 from flask_fs_swift.api.tokens import verify_token
+from flask_fs_swift.api.usecase import Usecase
 
 from .rawserver import RawServer, Request, Store
+from .rawuploads import Uploads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from flask_fs_swift.events import Event
 
     Serve = Callable[[Callable[[Request], None]], RawServer]
 
@@ -462,3 +466,67 @@ def test_a_place_has_a_name() -> None:
         with pytest.raises(ValueError):
             client.session("reports", org=value)  # type: ignore[arg-type]
     assert client.session("reports").object_url("k").endswith("/v1/objects/reports/_/k")
+
+
+def test_every_request_has_the_headers_of_its_client(serve: Serve, connect: Any) -> None:
+    server = serve(Store())
+    connect(server).head("a")
+    assert server.requests[-1].headers["user-agent"] == "flask-fs-swift"
+    own = {"User-Agent": "reports/2", "x-trace": "7", "x-os-auth": "mine"}
+    connect(server, headers=own, token="t").head("a")
+    headers = server.requests[-1].headers
+    assert (headers["user-agent"], headers["x-trace"]) == ("reports/2", "7")
+    assert headers["x-os-auth"] == "Bearer t"
+    wrong: list[dict[str, str]] = [{"a": "b\r\nc: d"}, {"a b": "c"}, {"a": "é"}, {"a": " b"}]
+    for each in wrong:
+        with pytest.raises(ValueError, match="header"):
+            Client("http://files.example", headers=each)
+
+
+def test_tokens_live_as_long_as_is_said(
+    serve: Serve, connect: Any, pair: tuple[SigningKey, Key]
+) -> None:
+    server = serve(Store())
+    session = connect(server, key=pair[0], token_lifetime=600, permissions=[READ])
+    session.head("a")
+    sent = server.requests[0].headers["x-os-auth"].removeprefix("Bearer ")
+    for token in (sent, session.mint_token()):
+        verify_token(token, {"k": pair[1]}, time.time() + 590)
+        with pytest.raises(Exception, match="expired"):
+            verify_token(token, {"k": pair[1]}, time.time() + 670)
+    verify_token(session.mint_token(lifetime=60), {"k": pair[1]}, time.time() + 50)
+    with pytest.raises(ValueError, match=r"no permission object\.write"):
+        session.mint_token([READ, "object.write"])
+
+
+def test_every_operation_is_told_with_its_bytes_and_its_end(serve: Serve, connect: Any) -> None:
+    told: list[Event] = []
+    session = connect(serve(Uploads()), Usecase("reports", "none"), on_event=told.append)
+    session.put(iter([b"one", b"two"]), "a")
+    session.put(b"long", "b", resumable_from=0)
+    of(session, "a")
+    session.head("a")
+    session.delete("a")
+    session.extend_expiry("b", from_now=timedelta(1))
+    with pytest.raises(ObjectNotFound):
+        session.extend_expiry("a", from_now=timedelta(1))
+    upload = session.start_upload("c")
+    upload.put_part(1, b"part")
+    upload.list_parts()
+    upload.complete()
+    upload.abort()
+    assert [(each.operation, each.bytes, each.outcome) for each in told] == [
+        ("put", 6, "ok"),
+        ("put", 4, "ok"),
+        ("get", 0, "ok"),
+        ("head", 0, "ok"),
+        ("delete", 0, "ok"),
+        ("extend_expiry", 0, "ok"),
+        ("extend_expiry", 0, "ObjectNotFound"),
+        ("start_upload", 0, "ok"),
+        ("put_part", 4, "ok"),
+        ("list_parts", 0, "ok"),
+        ("complete_upload", 0, "ok"),
+        ("abort_upload", 0, "ok"),
+    ]
+    assert {each.storage for each in told} == {"reports"}
