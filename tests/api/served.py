@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from flask import Flask
 from werkzeug.serving import make_server
@@ -146,8 +146,16 @@ class Served:
 
 
 @contextmanager
-def serving(kind: str, pairs: Mapping[str, KeyPair], files: Storage | None = None) -> Iterator[Any]:
-    """Run a server: ``werkzeug``, or a worker class of gunicorn."""
+def serving(
+    kind: str,
+    pairs: Mapping[str, KeyPair],
+    files: Storage | None = None,
+    log: IO[bytes] | None = None,
+) -> Iterator[Any]:
+    """Run a server: ``werkzeug``, or a worker class of gunicorn.
+
+    :param log: gets what gunicorn says; None: it is said where the tests say it.
+    """
     keys = {
         kid: {
             "versions": [pair.public],
@@ -160,13 +168,17 @@ def serving(kind: str, pairs: Mapping[str, KeyPair], files: Storage | None = Non
     listener.set_inheritable(True)
     served = Served(listener.getsockname()[1], kind, signing[KID], signing[READER])
     run = _werkzeug if kind == "werkzeug" else _gunicorn
-    with listener, run(kind, listener, keys, files):
+    with listener, run(kind, listener, keys, files, log):
         yield served
 
 
 @contextmanager
 def _werkzeug(
-    _kind: str, listener: socket.socket, keys: Mapping[str, object], files: Storage | None
+    _kind: str,
+    listener: socket.socket,
+    keys: Mapping[str, object],
+    files: Storage | None,
+    _log: IO[bytes] | None,
 ) -> Iterator[None]:
     app = create_app(keys, files)
     server = make_server("127.0.0.1", 0, app, threaded=True, fd=listener.fileno())
@@ -183,7 +195,11 @@ def _werkzeug(
 
 @contextmanager
 def _gunicorn(
-    kind: str, listener: socket.socket, keys: Mapping[str, object], _files: Storage | None
+    kind: str,
+    listener: socket.socket,
+    keys: Mapping[str, object],
+    _files: Storage | None,
+    log: IO[bytes] | None,
 ) -> Iterator[None]:
     command = [
         *(sys.executable, "-m", "gunicorn", "api.served:create_app()"),
@@ -192,7 +208,7 @@ def _gunicorn(
         *("--chdir", str(Path(__file__).parent.parent), "--no-control-socket"),
     ]
     environment = {**os.environ, "SERVED_KEYS": json.dumps(keys), "PYTHONWARNINGS": "default"}
-    process = subprocess.Popen(command, env=environment, pass_fds=[listener.fileno()])
+    process = subprocess.Popen(command, env=environment, pass_fds=[listener.fileno()], stderr=log)
     try:
         yield
     finally:
