@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from tempfile import SpooledTemporaryFile
@@ -47,7 +48,7 @@ from .wire import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping
+    from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 
     from werkzeug.wrappers import Response
 
@@ -111,12 +112,15 @@ class _Batch:
         self._asked: list[_Asked] = []
         # Answers to parts of which nothing was asked.
         self._refused: deque[bytes] = deque()
+        # What was read, in the threads that read it; those that were sent are closed.
+        self._read: set[IO[bytes]] = set()
         self._has_come_in = False
 
     def answers(self) -> Generator[bytes]:
         """Do the operations; yield their answers, the first when the request has come in."""
         with (
             SpooledTemporaryFile(HELD) as kept,
+            _closed(self._read),
             self._call.files.many(self._operations()) as outcomes,
         ):
             for block in self._answers(outcomes):
@@ -183,7 +187,7 @@ class _Batch:
             return _insert(name, content or b"", description, self._call.now)
         if kind == "delete":
             return Delete(name)
-        return _Read(name, self._call.now, with_content=kind == "get")
+        return _Read(name, self._call.now, self._read if kind == "get" else None)
 
     def _refuse(self, index: int, refusal: Refusal) -> None:
         self._refused.append(self._head(index, refusal.status) + refusal.json + PART_END)
@@ -214,6 +218,16 @@ class _Batch:
             "content-disposition": "form-data; name=part",
         }
         return part_head(self.boundary, {**headers, **(also or {})})
+
+
+@contextmanager
+def _closed(files: Collection[IO[bytes]]) -> Iterator[None]:
+    """Have all files closed afterwards, those too that came in meanwhile: a sender may be gone."""
+    try:
+        yield
+    finally:
+        for file in files:
+            file.close()
 
 
 def _taken(kept: IO[bytes]) -> Iterator[bytes]:
@@ -308,7 +322,8 @@ class _Read(Operation):
     name: str
     #: Unix time, in seconds.
     now: float
-    with_content: bool
+    #: Gets the content's file; None: only describe the object.
+    into: set[IO[bytes]] | None
 
     def claims(self) -> tuple[Claim, ...]:
         """Return its name."""
@@ -317,11 +332,12 @@ class _Read(Operation):
     def perform(self, files: Files, /) -> _Found:
         """Read it."""
         content: Any = None
-        if self.with_content:
+        if self.into is not None:
             with files.read_chunks(self.name) as stream:
                 info = stream.info
                 description = living(info, self.now)
                 content = _held(stream)
+                self.into.add(content)
         else:
             info = files.info(self.name)
             description = living(info, self.now)
