@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import re
+import signal
 import socket
 import stat
 import subprocess
@@ -209,7 +210,7 @@ def command(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """Run ``flask fs serve``, and return its process and its port."""
     words = [
         *(sys.executable, "-m", "flask", "--app", "flask_fs_swift.standalone", "fs", "serve"),
-        *("--backend", "memory", "--no-auth", "--bind", "127.0.0.1:0", *arguments),
+        *("--backend", "memory", "--bind", "127.0.0.1:0", *arguments),
     ]
     environment = {name: value for name, value in os.environ.items() if name[:6] != "FLASK_"}
     process = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
@@ -232,7 +233,7 @@ def said(process: subprocess.Popen[str], pattern: str) -> Any:
 def test_what_has_begun_ends_before_the_service(kind: str) -> None:
     batch = b"".join([*(op("insert", f"k{number}", b"x") for number in range(20)), op("get", "k1")])
     batch += closing(BOUNDARY)
-    with command("--worker-class", kind) as (process, port):
+    with command("--no-auth", "--worker-class", kind) as (process, port):
         with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
             head = (
                 "POST /v1/objects:batch/test/_/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
@@ -248,3 +249,24 @@ def test_what_has_begun_ends_before_the_service(kind: str) -> None:
             answer.begin()
             assert (answer.status, answer.read().count(b"201 Created")) == (200, 20)
         assert process.wait(20) == 0
+
+
+def test_a_key_that_is_added_is_trusted_after_a_hangup() -> None:
+    def status() -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection.request("GET", "/v1/objects/exports/_/absent", headers=headers)
+        answer = connection.getresponse()
+        connection.close()
+        return answer.status
+
+    with command("--keys", "trusted") as (process, port):
+        headers: dict[str, str] = {}
+        statuses = [status()]  # It has read its keys.
+        new("--keys", "trusted", "--permissions", "read")
+        token = run("keys", "token", "--kid", "reports", "exports").stdout.strip()
+        headers = {"x-os-auth": f"Bearer {token}"}
+        statuses.append(status())
+        process.send_signal(signal.SIGHUP)
+        said(process, "Worker exiting")
+        statuses.append(status())
+    assert statuses == [400, 401, 404]
