@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
+PATIENCE = 60.0  # seconds, of a machine that is busy
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -234,7 +236,7 @@ def test_what_has_begun_ends_before_the_service(kind: str) -> None:
     batch = b"".join([*(op("insert", f"k{number}", b"x") for number in range(20)), op("get", "k1")])
     batch += closing(BOUNDARY)
     with command("--no-auth", "--worker-class", kind) as (process, port):
-        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
             head = (
                 "POST /v1/objects:batch/test/_/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
                 f"Content-Type: {TYPE}\r\nContent-Length: {len(batch)}\r\n\r\n"
@@ -248,12 +250,12 @@ def test_what_has_begun_ends_before_the_service(kind: str) -> None:
             answer = http.client.HTTPResponse(connection)
             answer.begin()
             assert (answer.status, answer.read().count(b"201 Created")) == (200, 20)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0
 
 
 def test_a_key_that_is_added_is_trusted_after_a_hangup() -> None:
     def status() -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         connection.request("GET", "/v1/objects/exports/_/absent", headers=headers)
         answer = connection.getresponse()
         connection.close()

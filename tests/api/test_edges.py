@@ -60,15 +60,15 @@ def test_a_client_that_writes_slowly_holds_no_connection(on_swift: Served) -> No
     assert on_swift.ask("HEAD", on_swift.at("slow")).headers["x-sn-size"] == "3000000"
 
 
-def test_a_client_that_writes_bytes_one_by_one_is_understood(server: Served) -> None:
+def test_a_client_that_writes_bytes_one_by_one_is_understood(one_server: Served) -> None:
     body = op("insert", "dripped", b"content") + closing(BOUNDARY)
-    path = f"POST /v1/objects:batch/{server.usecase}/org=1/ HTTP/1.1\r\nHost: x\r\n"
+    path = f"POST /v1/objects:batch/{one_server.usecase}/org=1/ HTTP/1.1\r\nHost: x\r\n"
     head = (
-        f"{path}x-os-auth: Bearer {server.token()}\r\nContent-Type: {TYPE}\r\n"
+        f"{path}x-os-auth: Bearer {one_server.token()}\r\nContent-Type: {TYPE}\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     sent = head.encode() + body
-    answer = raw(server, *(sent[at : at + 1] for at in range(len(sent))))
+    answer = raw(one_server, *(sent[at : at + 1] for at in range(len(sent))))
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b"201 Created" in answer
 
