@@ -4,6 +4,17 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+API = [
+    # Ed25519; 40 was the first to give the bytes of a key.
+    "cryptography>=40.0",
+    # Before 2.14, sixteen spellings of one signature were good.
+    "PyJWT>=2.14",
+    # Objects are compressed on their way; 0.23 reads across frames and is typed.
+    "zstandard>=0.23",
+    # The first whose answers are read as they come, to the byte.
+    "urllib3>=2.2",
+]
+
 EXTRAS = {
     # Cooperative waiting below gevent. Without it, threads.
     "gevent": ["gevent>=24.2"],
@@ -12,16 +23,9 @@ EXTRAS = {
     # Two tiers: small files in SQL. Its drivers, but for SQLite's, are yours to choose.
     "sql": ["sqlalchemy>=2.0"],
     # Storages over HTTP, by the objectstore protocol.
-    "api": [
-        # Ed25519; 40 was the first to give the bytes of a key.
-        "cryptography>=40.0",
-        # Before 2.14, sixteen spellings of one signature were good.
-        "PyJWT>=2.14",
-        # Objects are compressed on their way; 0.23 reads across frames and is typed.
-        "zstandard>=0.23",
-        # The first whose answers are read as they come, to the byte.
-        "urllib3>=2.2",
-    ],
+    "api": API,
+    # The same with a server below it. Before 25.1, gunicorn had no control socket to leave out.
+    "serve": [*API, "gunicorn>=25.1"],
     # A real Swift in one process, for development and tests.
     "dev": ["swift>=2.35"],
     # Fixtures for the test suites of users.

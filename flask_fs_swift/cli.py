@@ -1,4 +1,4 @@
-"""``flask fs tiered …``: what operators do to storages in two tiers.
+"""``flask fs …``: what operators do; and the commands of storages in two tiers.
 
 The commands only print; what they do is in ``tiered``. Names of files come from strangers: they
 are printed as Python writes them, so that none of them commands a terminal.
@@ -46,12 +46,16 @@ def add_commands(app: Flask) -> None:
 
     A command of that name that is no group stays what it is, and ours are not there.
     """
+    from .api.commands import keys, serve, service
+
     group = app.cli.commands.get("fs")
     if group is None:
         group = AppGroup("fs", help="File storages.")
         app.cli.add_command(group)
-    if isinstance(group, click.Group) and tiered.name not in group.commands:
-        group.add_command(tiered)
+    if isinstance(group, click.Group):
+        for command in (tiered, keys, serve, service):
+            if command.name not in group.commands:
+                group.add_command(command)
 
 
 @tiered.command("init")

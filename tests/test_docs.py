@@ -23,10 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 from flask import Flask
 
 from flask_fs_swift import FS, ConfigError, errors, storage
+from flask_fs_swift.api.commands import serve
 from flask_fs_swift.config import (
     _ANY_BACKEND,
     _STORAGE_ONLY,
@@ -43,7 +45,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = {path.name: path.read_text() for path in [*sorted(DOCS.glob("*.md")), ROOT / "README.md"]}
+PAGES = {
+    **{
+        str(path.relative_to(DOCS)): path.read_text()
+        for path in [*sorted(DOCS.glob("*.md")), *sorted(DOCS.glob("service/*.md"))]
+    },
+    "README.md": (ROOT / "README.md").read_text(),
+}
 #: How many blocks of a page are not run.
 NOT_RUN = {"recipes.md": 2}  # They need a Redis, and prometheus_client.
 
@@ -344,5 +352,19 @@ def test_what_every_error_has_is_told_once_for_all() -> None:
 def test_links_between_pages_lead_somewhere() -> None:
     for page, text in PAGES.items():
         for target in re.findall(r"\]\(([^)#]+\.md)", text):
-            folder = ROOT if page == "README.md" else DOCS
+            folder = ROOT if page == "README.md" else (DOCS / page).parent
             assert (folder / target).is_file(), f"{page}: {target}"
+
+
+# The page of the service against its command.
+
+
+def test_every_option_of_serve_is_documented() -> None:
+    table = PAGES["service/index.md"].partition("| option |")[2].partition("\n\n")[0]
+    shown = re.findall(r"^\| `(--[a-z-]+)` \| *`?([^|`]*?)`? *\|", table, re.MULTILINE)
+    options = {each.opts[0]: each for each in serve.params if isinstance(each, click.Option)}
+    assert dict(shown).keys() == options.keys()
+    for option, default in shown:
+        if default not in {"", "as set"}:
+            given = options[option].default
+            assert default == str(given[0] if isinstance(given, list) else given), option

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from flask import Flask
 from werkzeug.serving import make_server
@@ -152,11 +152,16 @@ class Served:
 
 @contextmanager
 def serving(
-    kind: str, pairs: Mapping[str, KeyPair], files: Storage | None = None, **settings: object
+    kind: str,
+    pairs: Mapping[str, KeyPair],
+    files: Storage | None = None,
+    log: IO[bytes] | None = None,
+    **settings: object,
 ) -> Iterator[Any]:
     """Run a server: ``werkzeug``, or a worker class of gunicorn.
 
     :param files: what Werkzeug serves; by default files in memory.
+    :param log: gets what gunicorn says; None: it is said where the tests say it.
     :param settings: of its application; where gunicorn finds its files, by default in memory.
     """
     keys = {
@@ -171,7 +176,7 @@ def serving(
     listener.set_inheritable(True)
     served = Served(listener.getsockname()[1], kind, signing[KID], signing[READER])
     run = _werkzeug if kind == "werkzeug" else _gunicorn
-    with listener, run(kind, listener, keys, files, settings):
+    with listener, run(kind, listener, keys, files, log, settings):
         yield served
 
 
@@ -181,6 +186,7 @@ def _werkzeug(
     listener: socket.socket,
     keys: Mapping[str, object],
     files: Storage | None,
+    _log: IO[bytes] | None,
     settings: Mapping[str, object],
 ) -> Iterator[None]:
     app = create_app(keys, files, settings)
@@ -202,6 +208,7 @@ def _gunicorn(
     listener: socket.socket,
     keys: Mapping[str, object],
     _files: Storage | None,
+    log: IO[bytes] | None,
     settings: Mapping[str, object],
 ) -> Iterator[None]:
     command = [
@@ -216,7 +223,7 @@ def _gunicorn(
         "SERVED_SETTINGS": json.dumps(settings),
         "PYTHONWARNINGS": "default",
     }
-    process = subprocess.Popen(command, env=environment, pass_fds=[listener.fileno()])
+    process = subprocess.Popen(command, env=environment, pass_fds=[listener.fileno()], stderr=log)
     try:
         yield
     finally:
