@@ -78,9 +78,11 @@ def test_what_has_begun_of_a_batch_is_done_though_its_client_leaves(server: Serv
         server.ask("DELETE", server.at(key))
     head = (
         f"POST /v1/objects:batch/{server.usecase}/org=1/ HTTP/1.1\r\nHost: x\r\n"
-        f"x-os-auth: Bearer {server.token()}\r\nContent-Type: {TYPE}\r\nContent-Length: 999999\r\n"
+        f"x-os-auth: Bearer {server.token()}\r\nContent-Type: {TYPE}\r\nContent-Length: 9999999\r\n"
     )
-    whole = op("insert", "begun", b"1") + op("insert", "cut", b"x" * 99_999)
+    # Nothing begins before so much has come in.
+    filler = op("insert", "filler", b"x" * MIB)
+    whole = op("insert", "begun", b"1") + filler + op("insert", "cut", b"x" * 99_999)
     with server.connect() as connection:
         connection.sendall(head.encode() + b"\r\n" + whole[:-1])
     until(lambda: server.ask("GET", server.at("begun")).status == 200)

@@ -55,7 +55,7 @@ class Serve:
     @contextmanager
     def __call__(self, files: Storage | None = None, /, **limits: object) -> Iterator[Served]:
         settings = {f"FS_SERVICE_{name.upper()}": value for name, value in limits.items()}
-        with serving("werkzeug", self._pairs, files or self._files, **settings) as served:
+        with serving("werkzeug", self._pairs, files or self._files, None, **settings) as served:
             yield served
 
 

@@ -473,7 +473,7 @@ def on_swift(
     """A service on Swift, below each server in turn; gunicorn is a process of its own."""
     config = {**swift_settings, "FS_BACKEND": "swift", "FILES_FS_CONTAINER": swift_files.name}
     files = swift_files if request.param == "werkzeug" else None
-    with serving(request.param, key_pairs, files, **config) as served:
+    with serving(request.param, key_pairs, files, None, **config) as served:
         yield served
 
 

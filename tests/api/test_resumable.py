@@ -146,7 +146,7 @@ def test_another_worker_of_another_host_goes_on(
     config = {**swift_settings, "FS_BACKEND": "swift", "FILES_FS_CONTAINER": swift_files.name}
     with (
         serving("werkzeug", key_pairs, swift_files) as here,
-        serving("gthread", key_pairs, None, **config) as there,
+        serving("gthread", key_pairs, None, None, **config) as there,
     ):
         session = Session(here)
         with session.connected(0, SIZE) as connection:
