@@ -25,6 +25,7 @@ RESULTS = Path(__file__).parent / "results"
 def options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few minutes: fewer, shorter rounds")
+    parser.add_argument("--rounds", type=int, metavar="N", help="11, or 3 with --quick")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="rows whose name begins so")
     parser.add_argument(
         "--out", type=Path, default=RESULTS, metavar="FOLDER", help="for the results: bench/results"
@@ -44,12 +45,14 @@ def columns(row: Row, everybody: Sequence[Peer]) -> list[Peer]:
     return [peer for peer in everybody if not peer.on_request or peer.name in row.also]
 
 
-def run(rows: Sequence[Row], *, quick: bool) -> report.Run:
+def run(rows: Sequence[Row], *, quick: bool, rounds: int | None = None) -> report.Run:
     """Measure the rows, one after the other.
 
+    :param rounds: None: as many as are usual.
     :raises NoCompiler: nothing was measured.
     """
-    rounds, seconds = (3, 0.1) if quick else (11, 0.25)
+    usual, seconds = (3, 0.1) if quick else (11, 0.25)
+    rounds = rounds or usual
     everybody = peers(transports())
     results: dict[str, Measured] = {}
     with Workshop(seconds) as shop:
@@ -87,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\n".join(f"{row.name:24} {row.section}: {row.title}" for row in rows))
         return 0
     try:
-        done = run(rows, quick=chose.quick)
+        done = run(rows, quick=chose.quick, rounds=chose.rounds)
     except NoCompiler as why:
         print(f"{why}: nothing can be measured without the C server", file=sys.stderr)
         return 1

@@ -127,6 +127,11 @@ class Outcomes(Ongoing[Outcome]):
             raise failure
         raise StopIteration
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the next outcome is there, so that to ask for it waits for nothing but input."""
+        return self._core.has_outcome()
+
     def _stop(self) -> None:
         core = getattr(self, "_core", None)
         if core is not None:

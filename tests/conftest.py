@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import secrets
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -40,12 +42,60 @@ QUICK = {"FS_SWIFT_BACKOFF": 0.01, "FS_SWIFT_TRANSPORT": TRANSPORT}
 ON_POSTGRESQL = re.compile(r"tests/(test_contract|many/test_many|tiered/(?!worlds/test_crashes))")
 
 
+#: Tests of many cases that differ little: of so many, one is tried each time, the rest on request.
+CAMPAIGNS = {
+    "many/test_bulk_delete.py::test_an_answer_that_does_not_add_up_removes_nothing_by_itself": 4,
+    "test_download.py::test_a_large_object_that_changes_meanwhile_is_an_error": 3,
+    "test_garbage.py::test_a_killed_write_is_settled_by_a_collection": 2,
+    "test_large_objects.py::test_two_versions_of_a_large_object_are_never_mixed": 3,
+    "test_large_writes.py::test_a_request_that_fails_for_good_leaves_what_was": 3,
+    "test_large_writes.py::test_content_longer_than_a_segment_is_a_large_object": 3,
+    "test_uploads.py::test_a_part_that_is_another_is_refused": 3,
+    "test_uploads.py::test_an_answer_that_is_lost_changes_nothing": 2,
+    "tiered/test_moving.py::test_moving_in_goes_on_after_a_crash": 2,
+    "tiered/test_moving.py::test_moving_out_goes_on_after_a_crash": 3,
+    "tiered/worlds/test_locks.py::test_transactions_that_overlap_are_as_one_after_the_other": 3,
+    "tiered/worlds/test_schedules.py::"
+    "test_two_operations_in_every_order_are_as_one_after_the_other": 2,
+}
+#: What takes longest, and so begins first: modules are shared out whole.
+LONGEST = (
+    *("situations/test_situations", "situations/test_tiers", "auth/test_keystone"),
+    *("many/test_kills", "test_uploads", "many/test_bulk_delete", "tiered/test_moving"),
+    *("test_large_writes", "test_sweeping", "api/test_resumable", "api/test_multipart"),
+    *("tiered/test_processes", "tiered/worlds/test_locks", "test_garbage", "devserver/"),
+    *("tiered/worlds/", "many/"),
+)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave to ``-m large`` what was tried on SQLite, and is no different on PostgreSQL."""
+    counts: Counter[str] = Counter()
     for item in items:
         if "postgresql" in item.name and not ON_POSTGRESQL.match(item.nodeid):
             item.add_marker(pytest.mark.large)
+        name = _path(item).partition("[")[0]
+        if counts[name] % CAMPAIGNS.get(name, 1):
+            item.add_marker(pytest.mark.large)
+        counts[name] += 1
+    items.sort(key=_rank)
+
+
+def _rank(item: pytest.Item) -> int:
+    found = (rank for rank, start in enumerate(LONGEST) if _path(item).startswith(start))
+    return next(found, len(LONGEST))
+
+
+def _path(item: pytest.Item) -> str:
+    return item.nodeid.removeprefix("tests/")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def what_there_is_stays() -> None:
+    """Have collections look at what a module has made, and not at thousands of tests."""
+    gc.collect()
+    gc.freeze()
 
 
 class MakeStorage(Protocol):

@@ -26,7 +26,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from flask_fs_swift.concurrency import new_lock
 from flask_fs_swift.errors import FileExists, FileNotFound
 from flask_fs_swift.intake import HELD
-from flask_fs_swift.operations import Delete, Operation, Outcome
+from flask_fs_swift.operations import Delete, Operation
 
 from .answers import refusal_of, respond
 from .description import Description
@@ -54,7 +54,8 @@ if TYPE_CHECKING:
 
     from werkzeug.wrappers import Response
 
-    from flask_fs_swift.operations import Claim, Files
+    from flask_fs_swift.batch import Outcomes
+    from flask_fs_swift.operations import Claim, Files, Outcome
     from flask_fs_swift.storage import Storage
 
     from .allowances import Allowance
@@ -136,19 +137,25 @@ class _Batch:
             self._call.files.many(self._operations(allowance), allowance.width) as outcomes,
         ):
             for block in self._answers(outcomes):
-                if not self._parts.have_come_in:
+                if self._parts.have_come_in:
+                    yield from _taken(kept)
+                    yield block
+                else:
                     kept.write(block)
-                    continue
-                yield from _taken(kept)
-                yield block
-            yield from _taken(kept)
-            yield closing(self.boundary)
 
-    def _answers(self, outcomes: Iterable[Outcome]) -> Iterator[bytes]:
+    def _answers(self, outcomes: Outcomes) -> Iterator[bytes]:
+        """Yield the answers, joined while the next is there: each block wakes the client."""
+        joined: list[bytes] = []
+        size = 0
         for outcome in outcomes:
-            yield from self._take_refused()
-            yield from self._answer(outcome)
-        yield from self._take_refused()
+            for block in chain(self._take_refused(), self._answer(outcome)):
+                joined.append(block)
+                size += len(block)
+                if size >= CHUNK or not outcomes.is_ready:
+                    yield b"".join(joined)
+                    joined.clear()
+                    size = 0
+        yield b"".join([*joined, *self._take_refused(), closing(self.boundary)])
 
     def _take_refused(self) -> Iterator[bytes]:
         while self._refused:
@@ -223,7 +230,7 @@ class _Batch:
             found = outcome.value
             known.update(found.description.headers())
             head = self._head(asked.index, _DONE[asked.kind], known)
-            if isinstance(found.content, bytes):  # Each block costs a system call.
+            if isinstance(found.content, bytes):
                 yield b"".join((head, found.content, PART_END))
                 return
             yield head

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 MOST_DRAINED = 1024 * 1024
 #: Bytes per read of those.
 _GULP = 64 * 1024
+#: Bytes of one read: gunicorn has three copies of what it reads of a body in chunks.
+_MOST_READ = 256 * 1024
 
 
 class Body:
@@ -45,7 +47,7 @@ class Body:
 
         :raises Refusal: 400, it ended before its end, or is not as HTTP has it.
         """
-        wanted = size if self._left is None else min(size, self._left)
+        wanted = min(size, _MOST_READ if self._left is None else min(_MOST_READ, self._left))
         if not wanted:
             return b""
         try:

@@ -99,6 +99,12 @@ def signed(served: Served, path: str, *, method: str = "GET", now: float = 0, **
     return presign(key, method, target, time.time() + now, how.get("duration", 60))
 
 
+def test_who_asks_is_known_before_what_else_is_asked(one_server: Served) -> None:
+    target = one_server.at("k") + "?%FF"
+    assert one_server.ask("PUT", target, b"", token="garbage").status == 401
+    assert one_server.ask("PUT", target, b"").status == 400
+
+
 @pytest.mark.parametrize("path", ["plain", "/lead//x", "a%20b%25%C3%A9;=", "..", "a%2Fb", "tr/"])
 def test_a_signed_url_reads_what_it_names(server: Served, path: str) -> None:
     server.put(path, b"signed")
