@@ -6,7 +6,8 @@ import gc
 import os
 import re
 import secrets
-from collections import Counter
+import zlib
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -39,25 +40,25 @@ QUICK = {"FS_SWIFT_BACKOFF": 0.01, "FS_SWIFT_TRANSPORT": TRANSPORT}
 
 
 #: What is tried on PostgreSQL each time; all the rest, which is nothing but slow, on request.
-ON_POSTGRESQL = re.compile(r"tests/(test_contract|many/test_many|tiered/(?!worlds/test_crashes))")
+ON_POSTGRESQL = re.compile(
+    r"test_contract|tiered/(worlds/test_(locks|lost)|test_(postgres|database|processes))"
+)
 
 
-#: Tests of many cases that differ little: of so many, one is tried each time, the rest on request.
-CAMPAIGNS = {
-    "many/test_bulk_delete.py::test_an_answer_that_does_not_add_up_removes_nothing_by_itself": 4,
-    "test_download.py::test_a_large_object_that_changes_meanwhile_is_an_error": 3,
-    "test_garbage.py::test_a_killed_write_is_settled_by_a_collection": 2,
-    "test_large_objects.py::test_two_versions_of_a_large_object_are_never_mixed": 3,
-    "test_large_writes.py::test_a_request_that_fails_for_good_leaves_what_was": 3,
-    "test_large_writes.py::test_content_longer_than_a_segment_is_a_large_object": 3,
-    "test_uploads.py::test_a_part_that_is_another_is_refused": 3,
-    "test_uploads.py::test_an_answer_that_is_lost_changes_nothing": 2,
-    "tiered/test_moving.py::test_moving_in_goes_on_after_a_crash": 2,
-    "tiered/test_moving.py::test_moving_out_goes_on_after_a_crash": 3,
-    "tiered/worlds/test_locks.py::test_transactions_that_overlap_are_as_one_after_the_other": 3,
-    "tiered/worlds/test_schedules.py::"
-    "test_two_operations_in_every_order_are_as_one_after_the_other": 2,
-}
+#: Where all cases are tried each time, however many.
+ALWAYS_WHOLE = re.compile(r"situations/|test_contract|test_layers")
+#: What makes a test dear: a Swift, and each server below which the service is tried.
+DEAR = frozenset(("swift_server", "server"))
+#: What is tried on request only: it takes long, and shows in more cases what others show.
+LONG = re.compile(
+    r"situations/test_situations.py::(test_visitors_who_stall_are_given_up|test_parts_are_put_and"
+    r"|test_others_run_while_large_content|test_a_batch_outlives)"
+    r"|situations/test_tiers.py::(test_a_crowd|test_a_database_that_is_locked_for_long)"
+    r"|tiered/test_processes.py::test_a_crowd_leaves"
+    r"|tiered/worlds/test_crashes.py::test_a_host_that_dies_leaves_nothing"
+    r"|tiered/test_checking.py::test_memory"
+    r"|many/test_large_files.py::test_large_files_are_read_into"
+)
 #: What takes longest, and so begins first: modules are shared out whole.
 LONGEST = (
     *("situations/test_situations", "situations/test_tiers", "auth/test_keystone"),
@@ -70,16 +71,27 @@ LONGEST = (
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave to ``-m large`` what was tried on SQLite, and is no different on PostgreSQL."""
-    counts: Counter[str] = Counter()
+    """Leave to ``-m large`` what takes long, and is shown in other cases, too."""
+    tests: defaultdict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
-        if "postgresql" in item.name and not ON_POSTGRESQL.match(item.nodeid):
+        path = _path(item)
+        if LONG.match(path) or ("postgresql" in item.name and not ON_POSTGRESQL.match(path)):
             item.add_marker(pytest.mark.large)
-        name = _path(item).partition("[")[0]
-        if counts[name] % CAMPAIGNS.get(name, 1):
-            item.add_marker(pytest.mark.large)
-        counts[name] += 1
+        elif DEAR.intersection(getattr(item, "fixturenames", ())) and not ALWAYS_WHOLE.match(path):
+            tests[path.partition("[")[0]].append(item)
+    for test, cases in tests.items():
+        for case in _left_out(test, cases):
+            case.add_marker(pytest.mark.large)
     items.sort(key=_rank)
+
+
+def _left_out(test: str, cases: list[pytest.Item]) -> list[pytest.Item]:
+    """Return the cases of a test but a quarter of them, and at least two: others for each test."""
+    count = len(cases)
+    kept = max(2, -(-count // 4))
+    begin = zlib.crc32(test.encode())
+    chosen = {(number * count // kept + begin) % count for number in range(min(kept, count))}
+    return [case for number, case in enumerate(cases) if number not in chosen]
 
 
 def _rank(item: pytest.Item) -> int:

@@ -43,6 +43,7 @@ class Cluster:
         patches.log_to_standard_error()
         patches.never_sync()
         patches.stay_in_one_thread()
+        patches.look_at_methods_once()
         utils.FALLOCATE_RESERVE = 0
         backends.Backends(_storage_servers(configuration, cache)).take_over()
         self.app = loadapp(str(configuration.proxy), {"log_name": "proxy-server"})

@@ -12,6 +12,7 @@ from eventlet import tpool
 from swift.common import utils
 from swift.common.utils import logs
 from swift.obj import diskfile
+from swift.proxy.controllers import base
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +57,25 @@ def never_sync() -> None:
 def stay_in_one_thread() -> None:
     """Wait for the disk where it is asked for: to hand a small file to a thread takes longer."""
     tpool.set_num_threads(0)
+
+
+def look_at_methods_once() -> None:
+    """Look up once for each kind of controller, not for each request, which methods it has."""
+    for name in ("allowed_methods", "private_methods"):
+        asked = getattr(base.Controller, name).fget
+        setattr(base.Controller, name, property(_once_for_each_kind(asked)))
+
+
+def _once_for_each_kind(asked: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    known: dict[type, Any] = {}
+
+    def methods(controller: Any) -> Any:
+        kind = type(controller)
+        if kind not in known:
+            known[kind] = asked(controller)
+        return known[kind]
+
+    return methods
 
 
 def _do_nothing(*_: object, **__: object) -> None:
