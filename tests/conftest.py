@@ -47,8 +47,8 @@ ON_POSTGRESQL = re.compile(
 
 #: Where all cases are tried each time, however many.
 ALWAYS_WHOLE = re.compile(r"situations/|test_contract|test_layers")
-#: What makes a test dear: a Swift, and each server below which the service is tried.
-DEAR = frozenset(("swift_server", "server"))
+#: What makes a test dear: a Swift, each server below which the service is tried, many worlds.
+DEAR = frozenset(("swift_server", "server", "make_world", "make_any_world", "named"))
 #: What is tried on request only: it takes long, and shows in more cases what others show.
 LONG = re.compile(
     r"situations/test_situations.py::(test_visitors_who_stall_are_given_up|test_parts_are_put_and"
@@ -57,6 +57,7 @@ LONG = re.compile(
     r"|tiered/test_processes.py::test_a_crowd_leaves"
     r"|tiered/worlds/test_crashes.py::test_a_host_that_dies_leaves_nothing"
     r"|tiered/test_checking.py::test_memory"
+    r"|tiered/test_moving.py::test_two_move_out_at_once"
     r"|many/test_large_files.py::test_large_files_are_read_into"
 )
 #: What takes longest, and so begins first: modules are shared out whole.
