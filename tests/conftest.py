@@ -57,7 +57,6 @@ LONG = re.compile(
     r"|tiered/test_processes.py::test_a_crowd_leaves"
     r"|tiered/worlds/test_crashes.py::test_a_host_that_dies_leaves_nothing"
     r"|tiered/test_checking.py::test_memory"
-    r"|tiered/test_moving.py::test_two_move_out_at_once"
     r"|many/test_large_files.py::test_large_files_are_read_into"
 )
 #: What takes longest, and so begins first: modules are shared out whole.

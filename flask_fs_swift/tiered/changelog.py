@@ -129,10 +129,9 @@ class ChangeLog:
 
     def _may_enter(self, connection: Connection, change: Change) -> bool:
         if change.kind == "adoption":
-            written = select(changes.c.kind).where(
-                self._is_change(change.revision), changes.c.kind != "adoption"
-            )
-            if connection.execute(written).first() is not None:
+            # Locked: whoever makes a write of it now does so before this, or not at all.
+            others = select(changes.c.kind).where(self._is_change(change.revision))
+            if connection.scalar(others.with_for_update()) not in {None, "adoption"}:
                 return False
             if self._is_held(connection, change.revision):
                 return False

@@ -15,6 +15,8 @@ from situations.here import until
 from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
 
+from flask_fs_swift.tiered.changelog import ChangeLog
+
 from .conftest import POSTGRESQL, QUICK
 from .operations import COPY, NAME, OPERATIONS, explains, outcome, prepared
 from .steps import LEASE, TestedDatabase, World
@@ -146,3 +148,41 @@ def test_transactions_that_overlap_are_as_one_after_the_other(
         world.forget()
         statements += 1
     assert statements > 1
+
+
+def test_nobody_adopts_what_another_writes(named: tuple[TestedDatabase, str]) -> None:
+    """Wherever the one stops who adopts it: there is one owner, and who writes is the owner."""
+    database, name = named
+    statements = 0
+    has_stopped = True
+    while has_stopped:
+        log = ChangeLog(database, secrets.token_hex(8))
+        assert log.adopt(["k"], "first", LEASE, overwrite=True)
+        stopping = Stopping(statements)
+        engine = database._engine_now()
+        event.listen(engine, "before_cursor_execute", stopping)
+        event.listen(engine, "commit", stopping)
+
+        def adopt(log: ChangeLog = log, stopping: Stopping = stopping) -> set[str]:
+            stopping.here()
+            try:
+                return log.adopt(["k"], "second", LEASE, overwrite=True)
+            finally:
+                stopping.over()
+
+        try:
+            with ThreadPoolExecutor(2) as threads:
+                adopting = threads.submit(adopt)
+                assert stopping.has_come.wait(PATIENCE)
+                writing = threads.submit(log.turn_into, "write", "k", "first")
+                until(lambda: writing.done() or is_waiting(database, name))  # noqa: B023
+                stopping.may_go.set()
+                assert writing.result(PATIENCE) is not bool(adopting.result(PATIENCE))
+        finally:
+            stopping.may_go.set()
+            event.remove(engine, "before_cursor_execute", stopping)
+            event.remove(engine, "commit", stopping)
+        assert log.abandon("k")
+        has_stopped = stopping.has_stopped
+        statements += 1
+    assert statements > 3
