@@ -85,6 +85,10 @@ class UploadClosed(RequestError):
     """There is no such upload, or it was completed or aborted."""
 
 
+#: The statuses that say so.
+CLOSED: dict[int, type[RequestError]] = {404: UploadClosed, 410: UploadClosed}
+
+
 class InvalidPart(RequestError):
     """A part is absent, or not the one that was named. The upload can still be used."""
 

@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .failures import AnswerBroken, AnswerLost, RequestError, Unreachable, UploadClosed
+from .failures import CLOSED, AnswerBroken, AnswerLost, RequestError, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,7 +34,6 @@ PAUSES = (2.0, 4.0)
 # Seconds for an answer to the last word: nobody needs it.
 _PATIENCE = 5.0
 _PASSING = {408, 429, 502, 503, 504}
-_CLOSED: dict[int, type[RequestError]] = {404: UploadClosed, 410: UploadClosed}
 
 
 class _NoProgress(AnswerBroken):
@@ -167,7 +166,7 @@ class Sending:
     def _held(self, answer: Answer) -> int | None:
         with answer:
             if answer.status != 409:
-                answer.checked(_CLOSED)
+                answer.checked(CLOSED)
             if answer.status == 201:
                 return None
             said = answer.header("upload-offset")

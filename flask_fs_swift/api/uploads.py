@@ -25,6 +25,7 @@ from .content import blocks_of, check_content, size_of
 from .description import parse_time
 from .extent import in_place, spooled
 from .failures import (
+    CLOSED,
     Denied,
     InvalidPart,
     PartDamaged,
@@ -50,7 +51,6 @@ PAGE = 1000
 LONGEST_PAGE = 4 * 1024 * 1024
 
 _UPLOADS = "objects:multipart"
-_CLOSED: dict[int, type[RequestError]] = {404: UploadClosed, 410: UploadClosed}
 _OF_CODE: dict[str, type[RequestError]] = {
     "AccessDenied": Denied,
     "EntityTooLarge": RequestError,
@@ -179,7 +179,7 @@ class Upload:
             self._endpoint.watch("abort_upload"),
             self._endpoint.call("DELETE", target, key=self.key) as answer,
         ):
-            if answer.status not in _CLOSED:
+            if answer.status not in CLOSED:
                 answer.checked()
 
     def _checked(self, number: int, answer: Answer, size: int, md5: str) -> Part:
@@ -253,7 +253,7 @@ def start(endpoint: Endpoint, storing: Storing, folder: str | None) -> Upload:
 
 
 def _said(answer: Answer, most: int | None = None) -> Any:
-    answer.checked(_CLOSED)
+    answer.checked(CLOSED)
     return answer.document() if most is None else answer.document(most)
 
 
