@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import zstandard
 from auth.certificates import Authority
+from situations.here import until
 
 from flask_fs_swift.api import many
 from flask_fs_swift.api.client import Client, Session
@@ -612,10 +613,7 @@ def test_dropping_stops_what_runs(session_of: Any) -> None:
     next(results)
     del results
     gc.collect()
-    end = time.monotonic() + PATIENCE
-    while threads() and time.monotonic() < end:
-        time.sleep(0.01)
-    assert not threads()
+    until(lambda: not threads())
 
 
 # 9. Retries.
