@@ -138,6 +138,7 @@ class Busy:
 
 def fork(child: Callable[[], object]) -> int:
     """Run a function in a child; return its process id."""
+    here.expect_children()
     pid = os.fork()
     if pid:
         return pid

@@ -72,6 +72,17 @@ def native_breath() -> None:
     native("time", "sleep")(0)
 
 
+def expect_children() -> None:
+    """Be told of the end of every child that is forked from now on, however soon that comes.
+
+    gevent begins to listen after its first fork, and would wait for ever for a quick child.
+    """
+    if name == PATCHED:
+        import gevent
+
+        gevent.get_hub().loop.install_sigchld()
+
+
 def native(module: str, item: str) -> Callable[..., Any]:
     """Return what a module of the standard library has, whatever was patched."""
     if name == PATCHED:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from functools import partial
 
@@ -11,6 +10,7 @@ from flask_fs_swift.api.permits import Permits, PermitStats
 from flask_fs_swift.concurrency import new_lock
 
 from . import here
+from .forks import exit_code, fork
 
 MOST = 3
 CROWD = 10
@@ -90,14 +90,13 @@ def a_child_has_permits_of_its_own() -> None:
     permits = new_permits(1, queue=0)
     held = permits.take()
     assert held is not None
+
+    def child() -> None:
+        held.release()
+        assert permits.take() is not None
+        assert permits.take() is None
+
     with permits._lock:
-        child = os.fork()
-        if not child:
-            good = False
-            try:
-                held.release()
-                good = permits.take() is not None and permits.take() is None
-            finally:
-                os._exit(0 if good else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        pid = fork(child)
+    assert exit_code(pid) == 0
     assert permits.stats() == PermitStats(1, 1, 0, 0)
