@@ -46,7 +46,7 @@ def add_commands(app: Flask) -> None:
 
     A command of that name that is no group stays what it is, and ours are not there.
     """
-    from .api.commands import keys, serve, service
+    from .api.server.commands import keys, serve, service
 
     group = app.cli.commands.get("fs")
     if group is None:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, cast
 from flask import Flask
 from flask.cli import ScriptInfo
 
-from .api.blueprint import objectstore
-from .api.serving import Served, settings_of
+from .api.server.blueprint import objectstore
+from .api.server.settings import Served, settings_of
 from .extension import FS
 from .presets import ALL
 from .storage import EXTENSION, Storage

@@ -28,7 +28,7 @@ import pytest
 from flask import Flask
 
 from flask_fs_swift import FS, ConfigError, errors, storage
-from flask_fs_swift.api.commands import serve
+from flask_fs_swift.api.server.commands import serve
 from flask_fs_swift.config import (
     _ANY_BACKEND,
     _STORAGE_ONLY,

@@ -1,5 +1,8 @@
 """The same storage over HTTP, by the objectstore protocol: a server, and a client of it.
 
+They share what the protocol is made of: places, keys and tokens, what describes an object, and
+the parts of a batch.
+
 Names come from their modules when they are first asked for: a client imports no server.
 """
 
@@ -9,11 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .blueprint import objectstore
-    from .client import Client, Session
-    from .description import Description
-    from .expiration import Expiration
-    from .failures import (
+    from .client.failures import (
         AnswerBroken,
         AnswerLost,
         Denied,
@@ -30,29 +29,33 @@ if TYPE_CHECKING:
         Unreachable,
         UploadClosed,
     )
-    from .fetched import Fetched
-    from .limits import Killswitch, Limits
-    from .many import Results
-    from .operations import Delete, Get, Head, Put, Result
-    from .uploads import Part, Upload
-    from .usecase import Usecase
+    from .client.fetched import Fetched
+    from .client.many import Results
+    from .client.operations import Delete, Get, Head, Put, Result
+    from .client.session import Client, Session
+    from .client.uploads import Part, Upload
+    from .client.usecase import Usecase
+    from .description import Description
+    from .expiration import Expiration
+    from .server.blueprint import objectstore
+    from .server.limits import Killswitch, Limits
 
 _HOMES = {
-    "blueprint": "objectstore",
-    "client": "Client Session",
+    "server.blueprint": "objectstore",
+    "client.session": "Client Session",
     "description": "Description",
     "expiration": "Expiration",
-    "failures": (
+    "client.failures": (
         "AnswerBroken AnswerLost Denied ExpiryNotExtended InvalidPart ObjectNotFound "
         "PartDamaged RangeNotSatisfiable RequestError ServerBusy ServerFailed "
         "StoredCompressed TooMuchContent Unreachable UploadClosed"
     ),
-    "fetched": "Fetched",
-    "limits": "Killswitch Limits",
-    "many": "Results",
-    "operations": "Delete Get Head Put Result",
-    "uploads": "Part Upload",
-    "usecase": "Usecase",
+    "client.fetched": "Fetched",
+    "server.limits": "Killswitch Limits",
+    "client.many": "Results",
+    "client.operations": "Delete Get Head Put Result",
+    "client.uploads": "Part Upload",
+    "client.usecase": "Usecase",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

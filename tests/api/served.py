@@ -20,9 +20,9 @@ from flask import Flask
 from werkzeug.serving import make_server
 
 from flask_fs_swift import ALL, FS, Storage
-from flask_fs_swift.api.blueprint import objectstore
 from flask_fs_swift.api.expiration import Policy
 from flask_fs_swift.api.keys import PERMISSIONS, SigningKey, read_signing_key
+from flask_fs_swift.api.server.blueprint import objectstore
 from flask_fs_swift.api.tokens import new_token
 
 if TYPE_CHECKING:

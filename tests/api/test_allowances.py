@@ -9,10 +9,10 @@ import pytest
 from situations.here import NativeTask, until
 
 from flask_fs_swift import Put
-from flask_fs_swift.api.gate import Gate
-from flask_fs_swift.api.limits import Limits
-from flask_fs_swift.api.permits import PermitStats
 from flask_fs_swift.api.refusals import Refusal
+from flask_fs_swift.api.server.gate import Gate
+from flask_fs_swift.api.server.limits import Limits
+from flask_fs_swift.api.server.permits import PermitStats
 from flask_fs_swift.batch import LOOK_AHEAD
 from flask_fs_swift.concurrency import pause
 from flask_fs_swift.operations import Head, Operation
@@ -22,7 +22,7 @@ from .held import Held, held_files
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from flask_fs_swift.api.allowances import Allowance
+    from flask_fs_swift.api.server.allowances import Allowance
     from flask_fs_swift.operations import Claim, Files
 
 

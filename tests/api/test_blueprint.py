@@ -11,13 +11,13 @@ import pytest
 from flask import Flask
 
 from flask_fs_swift import ConfigError, Storage
-from flask_fs_swift.api import health
-from flask_fs_swift.api.batches import LONGEST_REQUEST
-from flask_fs_swift.api.blueprint import objectstore
-from flask_fs_swift.api.body import MOST_DRAINED, Body
 from flask_fs_swift.api.expiration import Policy
 from flask_fs_swift.api.keys import new_key_pair
 from flask_fs_swift.api.refusals import Refusal
+from flask_fs_swift.api.server import health
+from flask_fs_swift.api.server.batches import LONGEST_REQUEST
+from flask_fs_swift.api.server.blueprint import objectstore
+from flask_fs_swift.api.server.body import MOST_DRAINED, Body
 from flask_fs_swift.errors import FileTooLarge, SwiftUnavailable
 
 if TYPE_CHECKING:

@@ -16,11 +16,9 @@ from urllib.parse import urlsplit
 import pytest
 import zstandard
 
-from flask_fs_swift.api import compression
-from flask_fs_swift.api.client import Client, Session
-from flask_fs_swift.api.compression import Expansion, compressed, longest
-from flask_fs_swift.api.expiration import Expiration
-from flask_fs_swift.api.failures import (
+from flask_fs_swift.api.client import compression
+from flask_fs_swift.api.client.compression import Expansion, compressed, longest
+from flask_fs_swift.api.client.failures import (
     AnswerBroken,
     AnswerLost,
     Denied,
@@ -32,10 +30,12 @@ from flask_fs_swift.api.failures import (
     TooMuchContent,
     Unreachable,
 )
+from flask_fs_swift.api.client.session import Client, Session
+from flask_fs_swift.api.client.usecase import Usecase
+from flask_fs_swift.api.expiration import Expiration
 from flask_fs_swift.api.keys import READ, Key, SigningKey
 from flask_fs_swift.api.presigned import verify_presigned
 from flask_fs_swift.api.tokens import verify_token
-from flask_fs_swift.api.usecase import Usecase
 
 from .rawserver import RawServer, Request, Store
 from .rawuploads import Uploads

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import zstandard
 
-from flask_fs_swift.api.calls import Line
-from flask_fs_swift.api.client import Client
-from flask_fs_swift.api.failures import (
+from flask_fs_swift.api.client.calls import Line
+from flask_fs_swift.api.client.failures import (
     AnswerBroken,
     AnswerLost,
     RequestError,
@@ -22,8 +21,9 @@ from flask_fs_swift.api.failures import (
     ServerFailed,
     UploadClosed,
 )
-from flask_fs_swift.api.operations import Put
-from flask_fs_swift.api.usecase import Usecase
+from flask_fs_swift.api.client.operations import Put
+from flask_fs_swift.api.client.session import Client
+from flask_fs_swift.api.client.usecase import Usecase
 from flask_fs_swift.errors import StreamBroken
 
 from .rawserver import RawServer
@@ -32,7 +32,7 @@ from .rawuploads import Fault, Uploads
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from flask_fs_swift.api.client import Session
+    from flask_fs_swift.api.client.session import Session
 
     Begin = Callable[..., tuple[RawServer, Session]]
 

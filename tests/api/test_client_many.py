@@ -22,9 +22,8 @@ import zstandard
 from auth.certificates import Authority
 from situations.here import until
 
-from flask_fs_swift.api import many
-from flask_fs_swift.api.client import Client, Session
-from flask_fs_swift.api.failures import (
+from flask_fs_swift.api.client import many
+from flask_fs_swift.api.client.failures import (
     AnswerBroken,
     AnswerLost,
     Denied,
@@ -34,7 +33,8 @@ from flask_fs_swift.api.failures import (
     TooMuchContent,
     Unreachable,
 )
-from flask_fs_swift.api.operations import UNKNOWN, Delete, Get, Head, Operation, Put, Result
+from flask_fs_swift.api.client.operations import UNKNOWN, Delete, Get, Head, Operation, Put, Result
+from flask_fs_swift.api.client.session import Client, Session
 from flask_fs_swift.api.wire import closing
 
 from .rawserver import BOUNDARY, NEXT, Part, RawServer, Request, Store, answer_part
@@ -724,8 +724,8 @@ from gevent import monkey
 monkey.patch_all()
 import gevent, socket, sys, time
 from api.rawserver import NEXT, Store, served
-from flask_fs_swift.api.client import Client
-from flask_fs_swift.api.operations import Get, Put
+from flask_fs_swift.api.client.session import Client
+from flask_fs_swift.api.client.operations import Get, Put
 
 ticks = 0
 def tick():

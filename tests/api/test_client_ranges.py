@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import zstandard
 
-from flask_fs_swift.api.client import Client
-from flask_fs_swift.api.failures import (
+from flask_fs_swift.api.client.failures import (
     AnswerBroken,
     AnswerLost,
     RangeNotSatisfiable,
     StoredCompressed,
 )
+from flask_fs_swift.api.client.session import Client
 from flask_fs_swift.ranges import Span
 
 from .rawserver import RawServer
@@ -22,7 +22,7 @@ from .rawserver import RawServer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from flask_fs_swift.api.client import Session
+    from flask_fs_swift.api.client.session import Session
 
     from .rawserver import Request
 

@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import zstandard
 
-from flask_fs_swift.api import calls
-from flask_fs_swift.api.client import Client
-from flask_fs_swift.api.expiration import Expiration
-from flask_fs_swift.api.failures import (
+from flask_fs_swift.api.client import calls
+from flask_fs_swift.api.client.failures import (
     AnswerBroken,
     AnswerLost,
     InvalidPart,
@@ -26,8 +24,10 @@ from flask_fs_swift.api.failures import (
     ServerFailed,
     UploadClosed,
 )
-from flask_fs_swift.api.uploads import Part
-from flask_fs_swift.api.usecase import Usecase
+from flask_fs_swift.api.client.session import Client
+from flask_fs_swift.api.client.uploads import Part
+from flask_fs_swift.api.client.usecase import Usecase
+from flask_fs_swift.api.expiration import Expiration
 
 from .rawserver import RawServer
 from .rawuploads import Uploads
@@ -37,7 +37,7 @@ from .test_client import SOURCES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from flask_fs_swift.api.client import Session
+    from flask_fs_swift.api.client.session import Session
 
     from .rawserver import Request
 

@@ -18,9 +18,9 @@ import pytest
 from flask import Flask
 
 from flask_fs_swift import FS, ConfigError, Storage
-from flask_fs_swift.api.keyfiles import check_kid
 from flask_fs_swift.api.keys import DELETE, READ, WRITE, read_keys, read_signing_key
-from flask_fs_swift.api.serving import Served, settings_of
+from flask_fs_swift.api.server.keyfiles import check_kid
+from flask_fs_swift.api.server.settings import Served, settings_of
 from flask_fs_swift.api.tokens import new_token, verify_token
 from flask_fs_swift.api.wire import closing
 from flask_fs_swift.standalone import create_service
@@ -183,7 +183,7 @@ def test_a_missing_package_is_named_with_its_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, missing, None)
     monkeypatch.setattr(
-        "flask_fs_swift.api.serving.find_spec", lambda name: name != missing or None
+        "flask_fs_swift.api.server.settings.find_spec", lambda name: name != missing or None
     )
     how = [text for kind in more for text in ("--worker-class", kind)]
     assert f"flask-fs-swift[{extra}]" in run("serve", "--keys", "trusted", *how).output

@@ -20,7 +20,7 @@ from flask_fs_swift.api.description import (
     parse_time,
 )
 from flask_fs_swift.api.expiration import MANUAL, Expiration, Kind
-from flask_fs_swift.api.stored import (
+from flask_fs_swift.api.server.stored import (
     MAX_TOTAL,
     MAX_VALUE,
     description_of,

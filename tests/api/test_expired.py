@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 
 from flask_fs_swift import FS
-from flask_fs_swift.api.expired import sweep_expired
+from flask_fs_swift.api.server.expired import sweep_expired
 from flask_fs_swift.errors import SwiftUnavailable
 from flask_fs_swift.storage import Storage
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from flask.testing import FlaskClient
 
-    from flask_fs_swift.api.expired import Expired
+    from flask_fs_swift.api.server.expired import Expired
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import pytest
 from flask import Flask
 from werkzeug.wrappers import Response
 
-from flask_fs_swift.api.blueprint import objectstore
-from flask_fs_swift.api.gate import Gate
-from flask_fs_swift.api.limits import Killswitch, Limits
 from flask_fs_swift.api.places import Place
 from flask_fs_swift.api.refusals import Refusal
+from flask_fs_swift.api.server.blueprint import objectstore
+from flask_fs_swift.api.server.gate import Gate
+from flask_fs_swift.api.server.limits import Killswitch, Limits
 
 if TYPE_CHECKING:
     from flask_fs_swift import Storage

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from flask_fs_swift import ConfigError
-from flask_fs_swift.api.limits import PREFIX, Killswitch, Limits, kind_of, read_limits
 from flask_fs_swift.api.places import Place
+from flask_fs_swift.api.server.limits import PREFIX, Killswitch, Limits, kind_of, read_limits
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "service" / "limits.md"
 

@@ -14,13 +14,13 @@ from flask import Flask
 from situations.here import NativeTask, until
 
 from flask_fs_swift import ConfigError, Storage
-from flask_fs_swift.api import blueprint
-from flask_fs_swift.api.blueprint import objectstore
 from flask_fs_swift.api.expiration import Policy
-from flask_fs_swift.api.gate import Gate
 from flask_fs_swift.api.keys import READ
-from flask_fs_swift.api.limits import Limits
 from flask_fs_swift.api.places import Place
+from flask_fs_swift.api.server import blueprint
+from flask_fs_swift.api.server.blueprint import objectstore
+from flask_fs_swift.api.server.gate import Gate
+from flask_fs_swift.api.server.limits import Limits
 
 from .held import Held, held_files
 from .served import serving

@@ -12,15 +12,15 @@ import pytest
 from situations.here import NativeTask, until
 from situations.hubs import everywhere
 
-from flask_fs_swift.api.limits import Limits
-from flask_fs_swift.api.permits import Permits, PermitStats
+from flask_fs_swift.api.server.limits import Limits
+from flask_fs_swift.api.server.permits import Permits, PermitStats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sized
 
     from situations.hubs import RunIn
 
-    from flask_fs_swift.api.permits import Permit
+    from flask_fs_swift.api.server.permits import Permit
 
 SOON = 20.0
 
@@ -148,7 +148,7 @@ def test_who_is_interrupted_in_line_keeps_nothing(run_in: RunIn) -> None:
     [held] = taken(permits, 1)
 
     def wait_and_be_interrupted() -> None:
-        import flask_fs_swift.api.permits as module
+        import flask_fs_swift.api.server.permits as module
 
         class Interrupted:
             def wait(self, _: float) -> bool:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_fs_swift.api import rates
-from flask_fs_swift.api.limits import Limits
 from flask_fs_swift.api.places import Place
-from flask_fs_swift.api.rates import Bucket, Rates
+from flask_fs_swift.api.server import rates
+from flask_fs_swift.api.server.limits import Limits
+from flask_fs_swift.api.server.rates import Bucket, Rates
 
 if TYPE_CHECKING:
     from collections.abc import Callable

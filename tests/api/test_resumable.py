@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from situations.here import until
 
-from flask_fs_swift.api import multipart, resumable
 from flask_fs_swift.api.keys import READ
-from flask_fs_swift.api.resumable import LONGEST, SMALLEST_GRAIN, grain_of
+from flask_fs_swift.api.server import multipart, resumable
+from flask_fs_swift.api.server.resumable import LONGEST, SMALLEST_GRAIN, grain_of
 from flask_fs_swift.upload import MAX_PARTS
 
 from .served import Served, serving

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from flask_fs_swift.api.batches import LONGEST_INSERT
-from flask_fs_swift.api.stored import description_of
+from flask_fs_swift.api.server.batches import LONGEST_INSERT
+from flask_fs_swift.api.server.stored import description_of
 from flask_fs_swift.api.wire import closing
 
 from .served import serving

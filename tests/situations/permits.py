@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from functools import partial
 
-from flask_fs_swift.api.limits import Limits
-from flask_fs_swift.api.permits import Permits, PermitStats
+from flask_fs_swift.api.server.limits import Limits
+from flask_fs_swift.api.server.permits import Permits, PermitStats
 from flask_fs_swift.concurrency import new_lock
 
 from . import here

@@ -22,20 +22,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
+from flask_fs_swift.api.refusals import Refusal
 from flask_fs_swift.concurrency import forget_after_fork, new_lock
 
 from .allowances import Allowance, OneByOne, Window
 from .permits import Permits
 from .rates import Rates
-from .refusals import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from flask_fs_swift.api.places import Place
+
     from .limits import Kind, Limits
     from .permits import PermitStats
-    from .places import Place
 
     #: Counts bytes that have passed.
     Meter: TypeAlias = Callable[[int], None]

@@ -29,17 +29,17 @@ from functools import partial
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING
 
+from flask_fs_swift.api.description import Description, parse_time
+from flask_fs_swift.api.durations import parse_duration
+from flask_fs_swift.api.expiration import Expiration, is_expired
+from flask_fs_swift.api.keys import DELETE, READ, WRITE
+from flask_fs_swift.api.refusals import Refusal
 from flask_fs_swift.errors import FileNotFound, FSError, RangeNotSatisfiable
 from flask_fs_swift.intake import HELD
 from flask_fs_swift.ranges import WHOLE, ByteRange
 from flask_fs_swift.storage import CENTURY
 
 from .answers import respond
-from .description import Description, parse_time
-from .durations import parse_duration
-from .expiration import Expiration, is_expired
-from .keys import DELETE, READ, WRITE
-from .refusals import Refusal
 from .stored import description_of, to_metadata, to_update
 
 if TYPE_CHECKING:

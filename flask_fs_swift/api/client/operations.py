@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from flask_fs_swift.api.expiration import Expiration
+
     from .content import Content
-    from .expiration import Expiration
 
 Kind: TypeAlias = Literal["put", "get", "head", "delete"]
 

@@ -18,11 +18,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from flask_fs_swift.api.description import parse_time
 from flask_fs_swift.concurrency import new_lock
 
 from .compression import compressed
 from .content import blocks_of, check_content, size_of
-from .description import parse_time
 from .extent import in_place, spooled
 from .failures import (
     CLOSED,

@@ -14,10 +14,9 @@ from datetime import timedelta
 from itertools import count, takewhile
 from typing import TYPE_CHECKING, Any
 
+from flask_fs_swift.api.description import Description, from_microseconds, to_microseconds
+from flask_fs_swift.api.expiration import MANUAL, Expiration
 from flask_fs_swift.metadata import NONCE
-
-from .description import Description, from_microseconds, to_microseconds
-from .expiration import MANUAL, Expiration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -23,19 +23,11 @@ from itertools import chain, islice
 from tempfile import SpooledTemporaryFile, TemporaryFile
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from flask_fs_swift.concurrency import new_lock
-from flask_fs_swift.errors import FileExists, FileNotFound
-from flask_fs_swift.intake import HELD
-from flask_fs_swift.operations import Delete, Operation
-
-from .answers import refusal_of, respond
-from .description import Description
-from .escaping import header_of, key_of
-from .keys import DELETE, READ, WRITE
-from .objects import CHUNK, living, seconds_of, stamped, touch
-from .refusals import Refusal, status_line
-from .stored import to_metadata
-from .wire import (
+from flask_fs_swift.api.description import Description
+from flask_fs_swift.api.escaping import header_of, key_of
+from flask_fs_swift.api.keys import DELETE, READ, WRITE
+from flask_fs_swift.api.refusals import Refusal, status_line
+from flask_fs_swift.api.wire import (
     PART_END,
     Data,
     Decoder,
@@ -48,6 +40,14 @@ from .wire import (
     new_boundary,
     part_head,
 )
+from flask_fs_swift.concurrency import new_lock
+from flask_fs_swift.errors import FileExists, FileNotFound
+from flask_fs_swift.intake import HELD
+from flask_fs_swift.operations import Delete, Operation
+
+from .answers import refusal_of, respond
+from .objects import CHUNK, living, seconds_of, stamped, touch
+from .stored import to_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping

@@ -26,7 +26,7 @@ from flask_fs_swift.checks import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .places import Place
+    from flask_fs_swift.api.places import Place
 
 #: What settings begin with.
 PREFIX = "FS_SERVICE_"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .refusals import Refusal
+from flask_fs_swift.api.refusals import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -27,15 +27,16 @@ from urllib.parse import unquote
 from flask import Blueprint, current_app, request
 from werkzeug.routing import BaseConverter
 
+from flask_fs_swift.api.escaping import key_of
+from flask_fs_swift.api.keys import read_keys
+from flask_fs_swift.api.places import Place
+from flask_fs_swift.api.refusals import Refusal
+
 from . import batches, health, multipart, objects, resumable
 from .answers import answered, metered, refusal_of
 from .body import Body
-from .escaping import key_of
 from .gate import Gate
-from .keys import read_keys
 from .limits import kind_of, read_limits
-from .places import Place
-from .refusals import Refusal
 from .service import Call, Service, Target
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ if TYPE_CHECKING:
     from flask.blueprints import BlueprintSetupState
     from werkzeug.wrappers import Response
 
+    from flask_fs_swift.api.expiration import Policy
     from flask_fs_swift.storage import Storage
 
-    from .expiration import Policy
     from .limits import Limits
     from .service import Handler
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from flask_fs_swift.api.refusals import Refusal
 from flask_fs_swift.errors import FSError
-
-from .refusals import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,23 +16,23 @@ import click
 from flask import current_app
 from flask.cli import AppGroup, ScriptInfo, with_appcontext
 
+from flask_fs_swift.api.keys import PERMISSIONS, new_key_pair, read_keys, read_signing_key
+from flask_fs_swift.api.places import Place
+from flask_fs_swift.api.tokens import new_token
 from flask_fs_swift.config import read_settings
 from flask_fs_swift.errors import FSError
 from flask_fs_swift.storage import EXTENSION
 
 from .expired import AGE, sweep_expired
 from .keyfiles import add_version, check_kid, private_file, public_text
-from .keys import PERMISSIONS, new_key_pair, read_keys, read_signing_key
-from .places import Place
-from .serving import Served, Server, settings_of
-from .tokens import new_token
+from .settings import Served, Server, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from flask_fs_swift.storage import Mount
 
-    from .serving import WorkerClass
+    from .settings import WorkerClass
 
 keys = AppGroup("keys", help="Keys of the service, and tokens that are signed with them.")
 service = AppGroup("service", help="Storages that are served by the objectstore protocol.")

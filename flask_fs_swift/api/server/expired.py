@@ -20,20 +20,19 @@ from datetime import datetime, timedelta, timezone
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from flask_fs_swift.api.expiration import is_expired
+from flask_fs_swift.api.places import place_of
 from flask_fs_swift.errors import FileNotFound
 from flask_fs_swift.operations import Operation
 
-from .expiration import is_expired
-from .places import place_of
 from .stored import description_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from flask_fs_swift.api.places import Place
     from flask_fs_swift.operations import Claim, Files
     from flask_fs_swift.storage import Storage
-
-    from .places import Place
 
 #: Seconds: few reads take longer than that.
 AGE = 3600.0

@@ -16,9 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flask_fs_swift.api.keys import SUFFIX, read_keys
 from flask_fs_swift.errors import ConfigError
-
-from .keys import SUFFIX, read_keys
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -8,10 +8,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from .expiration import Policy
-from .presigned import is_presigned, verify_presigned
-from .refusals import Refusal
-from .tokens import find_token, verify_token
+from flask_fs_swift.api.expiration import Policy
+from flask_fs_swift.api.presigned import is_presigned, verify_presigned
+from flask_fs_swift.api.refusals import Refusal
+from flask_fs_swift.api.tokens import find_token, verify_token
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from werkzeug.datastructures import Headers
     from werkzeug.wrappers import Response
 
+    from flask_fs_swift.api.expiration import Expiration
+    from flask_fs_swift.api.keys import KeyDirectory
+    from flask_fs_swift.api.places import Place
+    from flask_fs_swift.api.tokens import Authority
     from flask_fs_swift.storage import Storage
 
     from .body import Body
-    from .expiration import Expiration
     from .gate import Gate
-    from .keys import KeyDirectory
-    from .places import Place
-    from .tokens import Authority
 
     #: Does one request. It raises a :class:`.Refusal` where it does not.
     Handler: TypeAlias = "Callable[[Service, Call], Response]"

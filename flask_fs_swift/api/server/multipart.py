@@ -25,16 +25,16 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from flask_fs_swift.api.description import Description
+from flask_fs_swift.api.keys import WRITE
+from flask_fs_swift.api.refusals import Refusal
 from flask_fs_swift.concurrency import Latch, Strand
 from flask_fs_swift.errors import InvalidPart, upload_closed
 from flask_fs_swift.etag import unquoted
 from flask_fs_swift.intake import LARGEST_PART
 
 from .answers import refusal_of, respond
-from .description import Description
-from .keys import WRITE
 from .objects import JSON, read_json, seconds_of, stamped
-from .refusals import Refusal
 from .stored import to_metadata
 
 if TYPE_CHECKING:

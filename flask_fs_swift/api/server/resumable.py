@@ -32,6 +32,8 @@ from dataclasses import replace
 from tempfile import SpooledTemporaryFile
 from typing import IO, TYPE_CHECKING, cast
 
+from flask_fs_swift.api.keys import WRITE
+from flask_fs_swift.api.refusals import Refusal
 from flask_fs_swift.blocks import BLOCK
 from flask_fs_swift.concurrency import Strand, new_lock, off_hub
 from flask_fs_swift.errors import FileExists, InvalidPart, UploadClosed
@@ -39,10 +41,8 @@ from flask_fs_swift.intake import HELD, LARGEST_PART
 from flask_fs_swift.upload import MAX_PARTS
 
 from .answers import respond
-from .keys import WRITE
 from .multipart import begun
 from .objects import JSON
-from .refusals import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable

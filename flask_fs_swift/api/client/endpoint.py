@@ -7,19 +7,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
+from flask_fs_swift.api.escaping import path_of
+from flask_fs_swift.api.tokens import new_token
 from flask_fs_swift.events import Watch
-
-from .escaping import path_of
-from .tokens import new_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from flask_fs_swift.api.keys import SigningKey
+    from flask_fs_swift.api.places import Place
     from flask_fs_swift.events import EventHook
 
     from .calls import Answer, Calls, Line
-    from .keys import SigningKey
-    from .places import Place
 
 
 @dataclass(frozen=True)

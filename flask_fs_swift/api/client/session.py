@@ -13,24 +13,24 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from flask_fs_swift.api.description import Description, format_time
+from flask_fs_swift.api.durations import format_duration
+from flask_fs_swift.api.keys import PERMISSIONS, READ, SigningKey, read_signing_key
+from flask_fs_swift.api.places import Place
+from flask_fs_swift.api.presigned import presign
+from flask_fs_swift.api.tokens import LIFETIME, PARAMETER
+from flask_fs_swift.api.wire import content_type_of
 from flask_fs_swift.ranges import WHOLE, byte_range
 
 from .calls import Calls, Line
-from .description import Description, format_time
-from .durations import format_duration
 from .endpoint import Endpoint, Signer
 from .fetched import described, fetched
-from .keys import PERMISSIONS, READ, SigningKey, read_signing_key
 from .many import Results
 from .operations import Put
-from .places import Place
-from .presigned import presign
 from .resuming import PAUSES
 from .storing import store
-from .tokens import LIFETIME, PARAMETER
 from .uploads import Upload, start
 from .usecase import Usecase
-from .wire import content_type_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from flask_fs_swift.api.expiration import Expiration
     from flask_fs_swift.events import EventHook
 
     from .calls import Answer
     from .content import Content
-    from .expiration import Expiration
     from .fetched import Fetched
     from .operations import Operation
     from .usecase import Compression, Storing

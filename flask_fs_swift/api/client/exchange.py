@@ -13,15 +13,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from .calls import TAIL
-from .compression import compress, longest
-from .content import blocks_of, size_of
-from .description import Description
-from .escaping import header_of, key_of
-from .failures import AnswerBroken, RequestError, failure_of
-from .fetched import Fetched
-from .operations import Delete, Get, Head, Operation, Put
-from .wire import (
+from flask_fs_swift.api.description import Description
+from flask_fs_swift.api.escaping import header_of, key_of
+from flask_fs_swift.api.wire import (
     PART_END,
     Data,
     Decoder,
@@ -31,7 +25,14 @@ from .wire import (
     closing,
     part_head,
 )
-from .wire import Head as PartHead
+from flask_fs_swift.api.wire import Head as PartHead
+
+from .calls import TAIL
+from .compression import compress, longest
+from .content import blocks_of, size_of
+from .failures import AnswerBroken, RequestError, failure_of
+from .fetched import Fetched
+from .operations import Delete, Get, Head, Operation, Put
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,10 +7,10 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from flask_fs_swift.api.description import Description
 from flask_fs_swift.ranges import WHOLE, Span
 
 from .compression import Expansion
-from .description import Description
 from .failures import AnswerBroken, RangeNotSatisfiable, RequestError, StoredCompressed
 
 if TYPE_CHECKING:

@@ -24,8 +24,9 @@ from flask_fs_swift.concurrency import forget_after_fork, new_lock
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from flask_fs_swift.api.places import Place
+
     from .limits import Limits
-    from .places import Place
 
 #: Buckets that are kept of each limit.
 MOST_BUCKETS = 4096

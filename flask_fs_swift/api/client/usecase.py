@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from flask_fs_swift.api.description import DEFAULT_TYPE, Description
+from flask_fs_swift.api.expiration import MANUAL, Expiration
+
 from .compression import need_zstandard
 from .content import check_content, size_of
-from .description import DEFAULT_TYPE, Description
-from .expiration import MANUAL, Expiration
 
 if TYPE_CHECKING:
     from .content import Content

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from flask_fs_swift.api.wire import new_boundary
 from flask_fs_swift.concurrency import LONG, Strand, new_wakeup
 from flask_fs_swift.parallel import Ongoing
 
@@ -33,7 +34,6 @@ from .calls import Line
 from .exchange import Batch, Task, prepared
 from .failures import AnswerBroken
 from .operations import Delete, Get, Head, Operation, Put, Result
-from .wire import new_boundary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.wrappers import Response
 
+from flask_fs_swift.api.refusals import Refusal
 from flask_fs_swift.errors import (
     AtCapacity,
     FileNotFound,
@@ -19,8 +20,6 @@ from flask_fs_swift.errors import (
     QuotaExceeded,
     UploadClosed,
 )
-
-from .refusals import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
