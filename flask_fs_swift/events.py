@@ -33,6 +33,8 @@ class Event:
     seconds: float
     #: ``ok``, or the name of the exception's class.
     outcome: str
+    #: Bytes that a client of a service sent in their place, where it compressed them.
+    compressed: int | None = None
 
 
 #: Called after each operation, in its thread or greenlet. It should be quick.
@@ -115,6 +117,8 @@ class Watch:
         self._began = time.monotonic() if hook is not None else 0.0
         #: Content bytes that were moved.
         self.bytes = 0
+        #: Bytes that were sent in their place; None: they were sent as they are.
+        self.compressed: int | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -140,4 +144,5 @@ class Watch:
             return
         outcome = "ok" if error is None else type(error).__name__
         seconds = time.monotonic() - self._began
-        tell(self._hook, Event(self._operation, self._storage, self.bytes, seconds, outcome))
+        event = Event(self._operation, self._storage, self.bytes, seconds, outcome, self.compressed)
+        tell(self._hook, event)

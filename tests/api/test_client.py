@@ -499,6 +499,21 @@ def test_tokens_live_as_long_as_is_said(
         session.mint_token([READ, "object.write"])
 
 
+def test_what_is_compressed_is_told_in_both_sizes(serve: Serve, connect: Any) -> None:
+    told: list[Event] = []
+    session = connect(serve(Uploads()), Usecase("reports"), on_event=told.append)
+    session.put(iter([bytes(5000), bytes(5000)]), "a")
+    session.put(bytes(10_000), "b", resumable_from=0)
+    session.start_upload("c").put_part(1, bytes(10_000))
+    session.put(b"as it is", "d", compression="none")
+    puts = [each for each in told if each.operation != "start_upload"]
+    assert [each.bytes for each in puts] == [10_000, 10_000, 10_000, 8]
+    assert puts[3].compressed is None
+    for each in puts[:3]:
+        assert each.compressed is not None
+        assert 0 < each.compressed < 100
+
+
 def test_every_operation_is_told_with_its_bytes_and_its_end(serve: Serve, connect: Any) -> None:
     told: list[Event] = []
     session = connect(serve(Uploads()), Usecase("reports", "none"), on_event=told.append)

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 from flask_fs_swift.api.description import parse_time
 from flask_fs_swift.concurrency import new_lock
 
-from .compression import compressed
 from .content import blocks_of, check_content, size_of
 from .extent import in_place, spooled
 from .failures import (
@@ -34,11 +33,14 @@ from .failures import (
     ServerFailed,
     UploadClosed,
 )
+from .storing import body_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
     from datetime import datetime
+
+    from flask_fs_swift.events import Watch
 
     from .calls import Answer
     from .content import Content
@@ -127,7 +129,7 @@ class Upload:
         self._check_number(number)
         check_content(content)
         target = self._target(f"{_UPLOADS}:parts", part_number=number)
-        with self._endpoint.watch("put_part") as seen, self._measured(content) as extent:
+        with self._endpoint.watch("put_part") as seen, self._measured(content, seen) as extent:
             md5 = extent.md5()
             headers = {
                 "content-length": str(extent.size),
@@ -135,7 +137,6 @@ class Upload:
             }
             answer = self._endpoint.call("PUT", target, headers, extent.blocks(), key=self.key)
             part = self._checked(number, answer, extent.size, md5)
-            seen.bytes = part.size
         with self._lock:
             self._parts[number] = part
         return part
@@ -194,12 +195,13 @@ class Upload:
             )
         return part
 
-    def _measured(self, content: Content) -> AbstractContextManager[Extent]:
+    def _measured(self, content: Content, seen: Watch) -> AbstractContextManager[Extent]:
         size = size_of(content)
         if size is not None and not self._compresses:
+            seen.bytes = size
             return nullcontext(in_place(content, size))
-        blocks = blocks_of(content)
-        return spooled(compressed(blocks) if self._compresses else blocks, self._folder)
+        body = body_of(blocks_of(content), seen, compresses=self._compresses)
+        return spooled(body, self._folder)
 
     def _pages(self) -> Iterator[list[Part]]:
         marker = 0
