@@ -24,8 +24,9 @@ EXTRAS = {
     "sql": ["sqlalchemy>=2.0"],
     # Storages over HTTP, by the objectstore protocol.
     "api": API,
-    # The same with a server below it. Before 25.1, gunicorn had no control socket to leave out.
-    "serve": [*API, "gunicorn>=25.1"],
+    # The same with a server below it, and what each of its workers needs. Before 25.1, gunicorn
+    # had no control socket to leave out.
+    "serve": [*API, "gunicorn[gevent]>=25.1"],
     # A real Swift in one process, for development and tests.
     "dev": ["swift>=2.35"],
     # Fixtures for the test suites of users.

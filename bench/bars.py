@@ -57,7 +57,7 @@ BARS = (
     Bar("tiers-page", "of a page at the beginning", 1.25, ours="ours-tiered"),
     *(
         Bar(f"service-{verb}", figure, limit, "objectstore", at_most=at_most, ours="ours-api")
-        for verb in ("put", "get")
+        for verb in ("put", "get", "5ms-put", "5ms-get")
         for figure, limit, at_most in (("rate", 5.0, False), ("CPU", 0.2, True))
     ),
     *(

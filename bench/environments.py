@@ -22,7 +22,7 @@ REQUIREMENTS = {
     "swiftspec": ("swiftspec", *SHARED),
     "opendal": ("opendal", *SHARED),
     "orjson": ("orjson",),
-    "service": ("-e", f"{ROOT}[api,gevent]", "gunicorn"),
+    "service": ("-e", f"{ROOT}[serve]"),
     "objectstore-client": ("objectstore-client==0.2.10", *SHARED),
     "plots": ("-r", str(ROOT / "requirements" / "bench.txt")),
 }

@@ -161,6 +161,6 @@ def peers(transports: tuple[str, ...]) -> tuple[Peer, ...]:
         "service",
         "flask_fs_swift.api",
         on_request=True,
-        notes=("its client of the service, which runs below gunicorn, with 16 threads",),
+        notes=("its client of the service",),
     )
     return (first, *others, faster, in_segments, in_tiers, over_http, *_PEERS)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .clients.client import KIB, MIB, Cannot
+from .service import PATCHED, THREADED
 from .workshop import DELAY, SPEAKERS
 from .workshop import POOL as DEFAULT_POOL
 
@@ -108,7 +109,10 @@ def row(
 
 MANY = "Many in one call: files of 1 KiB, to a server that answers after 20 ms"
 TIERS = "Two tiers: small files in SQLite, side by side with files in Swift"
-SERVICE = "Over HTTP: clients of the service, whose objects are in the fast server"
+SERVICE = (
+    "Over HTTP: clients of a service below gunicorn with a worker of gevent, whose objects are in "
+    "the fast server"
+)
 SMALL = "Small files: CPU per operation"
 AT_ONCE = "Many at once: operations per second, writing and reading 1 KiB in turn"
 LARGE = "Large files"
@@ -488,7 +492,12 @@ REQUESTS_AT_ONCE = 3
 
 
 def _of_service(
-    name: str, title: str, *figures: Figure, most_rounds: int = 5
+    name: str,
+    title: str,
+    *figures: Figure,
+    most_rounds: int = 5,
+    workers: str = PATCHED,
+    delay: float = 0.0,
 ) -> Callable[[Callable[[Workshop, Child], Figures]], None]:
     """Register what a client of the service does as a row."""
 
@@ -496,7 +505,7 @@ def _of_service(
         @row(f"service-{name}", title, SERVICE, *figures, most_rounds=most_rounds,
              also=SPEAKERS)  # fmt: skip
         def of_service(shop: Workshop, peer: Peer) -> Figures:
-            child = shop.of_service(peer)
+            child = shop.of_service(peer, workers, delay)
             try:
                 return work(shop, child)
             finally:
@@ -505,16 +514,25 @@ def _of_service(
     return register
 
 
-@_of_service("put", f"put {PUT:,} of 1 KiB", RATE, CPU_EACH)
-def service_put(_shop: Workshop, child: Child) -> Figures:
-    child.do("write_many", count=100, width=REQUESTS_AT_ONCE)
-    return child.do("write_many", count=PUT, width=REQUESTS_AT_ONCE)
+def _many_over_http(name: str, title: str, *, workers: str = PATCHED, delay: float = 0.0) -> None:
+    @_of_service(
+        f"{name}put", f"put {PUT:,} of 1 KiB{title}", RATE, CPU_EACH, workers=workers, delay=delay
+    )
+    def put(_shop: Workshop, child: Child) -> Figures:
+        child.do("write_many", count=100, width=REQUESTS_AT_ONCE)
+        return child.do("write_many", count=PUT, width=REQUESTS_AT_ONCE)
+
+    @_of_service(
+        f"{name}get", f"get {PUT:,} of 1 KiB{title}", RATE, CPU_EACH, workers=workers, delay=delay
+    )
+    def get(_shop: Workshop, child: Child) -> Figures:
+        child.do("read_many", count=100, width=REQUESTS_AT_ONCE, size=KIB)
+        return child.do("read_many", count=PUT, width=REQUESTS_AT_ONCE, size=KIB)
 
 
-@_of_service("get", f"get {PUT:,} of 1 KiB", RATE, CPU_EACH)
-def service_get(_shop: Workshop, child: Child) -> Figures:
-    child.do("read_many", count=100, width=REQUESTS_AT_ONCE, size=KIB)
-    return child.do("read_many", count=PUT, width=REQUESTS_AT_ONCE, size=KIB)
+_many_over_http("", "")
+_many_over_http("threads-", ", to a service of threads", workers=THREADED)
+_many_over_http("5ms-", ", where Swift is 5 ms away", delay=5.0)
 
 
 @_of_service("first", f"get {PUT:,} of 64 KiB in one request", SPEED, FIRST)
@@ -526,13 +544,14 @@ def service_first(_shop: Workshop, child: Child) -> Figures:
 def added_on_both_sides(shop: Workshop, child: Child, verb: str) -> Figures:
     """Move 1 GiB after 1 MiB; tell what that adds to the client and to the service."""
     child.do(verb, count=1, size=MIB)
-    before = shop.service.forget_peak()
+    service = shop.service(PATCHED)
+    before = service.forget_peak()
     figures = child.do(
         "added",
         warm={"do": verb, "count": 1, "size": MIB},
         measured={"do": verb, "count": 1, "size": GIB},
     )
-    return {**figures, "at_service": shop.service.peak() - before}
+    return {**figures, "at_service": service.peak() - before}
 
 
 @_of_service("memory-put", "put 1 GiB that can be read only once", ADDED, AT_SERVICE, most_rounds=3)

@@ -11,7 +11,8 @@
  *                                   its ETag is not its MD5, which nobody who reads a part needs
  *   any other object                is absent: 404; DELETE is always 204, POST 202
  *   GET  /v1/A/cN?limit=&marker=    a JSON listing of N objects; prefixes are ignored
- *   PUT, POST, HEAD of a container  201, 204, 204
+ *   PUT, POST, HEAD of a container  201, 204, 204; one for segments is absent until somebody
+ *                                   puts something there
  *   POST /v1/A?bulk-delete          every line of the body is an object that is gone now
  *   GET  /info                      that it has a bulk delete, and static large objects
  *   GET  /stats                     connections, authentications, requests and bytes sent until now
@@ -432,6 +433,8 @@ static long after(const char *marker)
     return 0;
 }
 
+static bool has_segments;
+
 static void answer_listing(struct connection *c, const struct request *r)
 {
     const char *limit = parameter(r, "limit");
@@ -470,9 +473,18 @@ static void answer_auth(struct connection *c, const struct request *r)
            url);
 }
 
+/* Of all containers for segments together: none, while nothing large was written. */
+static bool are_segments(const struct request *r)
+{
+    const char *end = r->container ? r->container + strcspn(r->container, "/") : NULL;
+    return end && end - r->container > 9 && !strncmp(end - 9, "_segments", 9);
+}
+
 static void answer_container(struct connection *c, const struct request *r)
 {
-    if (!strcmp(r->method, "GET") && r->container)
+    if (are_segments(r) && !has_segments && strcmp(r->method, "PUT"))
+        answer_text(c, "404 Not Found", strcmp(r->method, "HEAD"), "no large objects");
+    else if (!strcmp(r->method, "GET") && r->container)
         answer_listing(c, r);
     else if (!strcmp(r->method, "PUT"))
         answer_text(c, "201 Created", false, "");
@@ -497,6 +509,7 @@ static void decide(struct connection *c, const struct request *r)
     c->stores = r->object && !strcmp(r->method, "PUT");
     c->counts = !r->container && r->query && !strncmp(r->query, "bulk-delete", 11);
     c->is_late = r->object != NULL;
+    has_segments |= are_segments(r) && !strcmp(r->method, "PUT");
     c->lines = 1;
     if (!strcmp(r->target, "/stats"))
         answer_stats(c);

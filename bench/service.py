@@ -19,19 +19,22 @@ if TYPE_CHECKING:
     from flask import Flask
     from typing_extensions import Self
 
-#: Requests that it does at once.
+#: Classes of its workers.
+PATCHED, THREADED = "gevent", "gthread"
+#: Requests that it does at once, where these have threads.
 THREADS = 16
 
 
 class Service:
     """A running service; it lives until it is stopped.
 
+    :param workers: the class of gunicorn's worker.
     :param auth_url: of the Swift that has its objects.
     :param public: the PEM of the key that its clients sign with.
     :raises Cannot: what it needs could not be installed.
     """
 
-    def __init__(self, auth_url: str, public: str) -> None:
+    def __init__(self, workers: str, auth_url: str, public: str) -> None:
         try:
             interpreter = environments.python("service")
         except environments.NotInstalled as why:
@@ -42,7 +45,8 @@ class Service:
             self._process = subprocess.Popen(
                 [
                     *(interpreter, "-m", "gunicorn", "bench.service:create_app()"),
-                    *("--worker-class", "gthread", "--threads", str(THREADS)),
+                    *("--worker-class", workers),
+                    *(("--threads", str(THREADS)) if workers == THREADED else ()),
                     *("--bind", f"fd://{listener.fileno()}", "--log-level", "error"),
                     "--no-control-socket",
                 ],

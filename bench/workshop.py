@@ -77,6 +77,7 @@ class Workshop:
         self._files: dict[int, Path] = {}
         self._front: TLSFront | None = None
         self._distant: dict[float, FastServer] = {}
+        self._services: dict[tuple[str, float], Service] = {}
         self._swift: DevServer | None = None
         self._ending = ExitStack()
 
@@ -161,29 +162,39 @@ class Workshop:
 
         :param delay: milliseconds.
         """
+        return self._of_another(peer, Setup(self._server(delay).auth_url, pool_size=pool))
+
+    def _server(self, delay: float) -> FastServer:
+        if not delay:
+            return self.server
         if delay not in self._distant:
             server = self._ending.enter_context(FastServer(self.folder, delay))
             self._distant[delay] = server
-        setup = Setup(self._distant[delay].auth_url, pool_size=pool)
-        return self._of_another(peer, setup)
+        return self._distant[delay]
 
-    def of_service(self, peer: Peer) -> Child:
-        """Start a child that speaks to the service; the caller ends it.
+    def of_service(self, peer: Peer, workers: str, delay: float) -> Child:
+        """Start a child that speaks to a service; the caller ends it.
 
+        :param workers: the class of the service's.
+        :param delay: milliseconds for which the service waits for its objects.
         :raises Cannot: it does not, or the service cannot be run here.
         """
         if peer.name not in SPEAKERS:
             raise Cannot("does not speak the service's protocol")
         self._place_server(free=True)
-        setup = Setup(self.server.auth_url, service=self.service.url, secret=self._keys.private)
+        service = self.service(workers, delay)
+        setup = Setup(self.server.auth_url, service=service.url, secret=self._keys.private)
         child = Child(peer, "plain", setup)
         self.versions.setdefault(peer.name, child.version)
         return child
 
-    @cached_property
-    def service(self) -> Service:
-        """The service, which is started when it is first asked for."""
-        return self._ending.enter_context(Service(self.server.auth_url, self._keys.public))
+    def service(self, workers: str, delay: float = 0.0) -> Service:
+        """Return a service, which is started when it is first asked for."""
+        key = (workers, delay)
+        if key not in self._services:
+            service = Service(workers, self._server(delay).auth_url, self._keys.public)
+            self._services[key] = self._ending.enter_context(service)
+        return self._services[key]
 
     @cached_property
     def _keys(self) -> KeyPair:

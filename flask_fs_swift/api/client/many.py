@@ -1,8 +1,8 @@
 """Many operations in few requests, and a few requests at once: one result for each operation.
 
 1. Who wants results pulls operations, in its own thread or greenlet, while a request could
-   begin: up to a batch of 1,000, or 100 MiB. What is longer than 1 MiB, or does not say how
-   long it is, has a request of its own.
+   begin: up to a batch of 1,000, or 100 MiB; of 100, where the server has nothing to do
+   meanwhile. What is longer than 1 MiB, or does not say how long it is, has a request of its own.
 2. Of two operations on one key of which one changes it, the later one waits until the earlier
    has its result, in whatever request that is.
 3. Each request has a thread or greenlet. It hands over every result as it comes, and waits
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 #: Operations of one batch.
 MOST = 1000
+#: Operations of a batch for a server that has none, of several at once.
+ENOUGH = 100
 #: Bytes of one batch.
 LARGEST = 100 * 1024 * 1024
 #: Bytes of a batch that reads: what is under way between two hosts without being taken.
@@ -168,7 +170,11 @@ class Results(Ongoing[Result]):
 
     def _may_pull(self) -> bool:
         most = LOOK_AHEAD if self._width > 1 else 1
-        return not self._is_exhausted and self._lines.held < most and not self._gathering.is_old()
+        return not self._is_exhausted and self._lines.held < most and not self._is_gathered()
+
+    def _is_gathered(self) -> bool:
+        idles = self._width > 1 and not self._running
+        return self._gathering.is_old() or (idles and len(self._gathering.tasks) >= ENOUGH)
 
     def _has_results(self) -> bool:
         return bool(self._results) or self._board.has_news()
