@@ -387,6 +387,15 @@ def test_batches_are_bounded(session_of: Any, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.usefixtures("unhurried")
+def test_a_server_that_has_nothing_to_do_is_not_kept_waiting(session_of: Any) -> None:
+    session = session_of(Store())
+    done(session, (Put(b"x", f"k{number}") for number in range(1000)), 3)
+    sizes = [len(batch) for batch in batches(session)]
+    assert sum(sizes) == 1000
+    assert 100 in sizes
+
+
+@pytest.mark.usefixtures("unhurried")
 def test_a_batch_that_reads_is_short(session_of: Any) -> None:
     session = session_of(Store())
     done(session, (Get(f"k{number}") for number in range(1000)), 1)
