@@ -86,8 +86,12 @@ def ends_program(error: BaseException) -> bool:
 
 
 def program_ends() -> bool:
-    """Tell whether the main thread has ended, and Python waits for the others."""
-    return not threading.main_thread().is_alive()
+    """Tell whether the main thread has ended, and Python waits for the others.
+
+    It waits for none where greenlets have taken their place; and there, to ask would let the
+    other greenlets run, whose asker may have a lock.
+    """
+    return not _is_patched() and not threading.main_thread().is_alive()
 
 
 def breathe() -> None:

@@ -79,9 +79,9 @@ BUSY = 10.0
 CONFLICTS = 50
 
 _SETTING = "FS_TIERED_DATABASE"
-#: SQLSTATEs: serialization failure, deadlock, a table that another has just created. Nothing was
-#: done.
-_CONFLICT = frozenset({"40001", "40P01", "42P07"})
+#: SQLSTATEs: serialization failure, deadlock, a table that another has just created, or its type.
+#: Nothing was done.
+_CONFLICT = frozenset({"40001", "40P01", "42P07", "42710"})
 #: SQLSTATE of a table that does not exist.
 _NO_TABLE = frozenset({"42P01"})
 #: What asking SQLite again does not change.

@@ -477,7 +477,7 @@ def test_deadlocks_are_run_again(postgresql: str) -> None:
 
     with ThreadPoolExecutor(2) as threads:
         list(threads.map(both, keys, reversed(keys)))
-    assert len(runs) == 3  # One of them twice.
+    assert len(runs) > 2  # One of them twice; and again, if it was back before the other went on.
     database.close()
 
 
