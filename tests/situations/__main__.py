@@ -23,11 +23,14 @@ def main() -> None:
     for line in sys.stdin:
         case = json.loads(line)
         script = importlib.import_module(f"situations.{case['script']}")
+        watching = importlib.import_module("situations.watching")
         gc.freeze()  # A child that collects would copy all of it.
         pid = here.native("os", "fork")()
         if pid == 0:
             _speak_to(case["output"])
             here.facts.update(case["facts"])
+            if here.has_greenlets():
+                watching.watch_locks()
             getattr(script, case["function"])()
             return  # What is done when a Python ends belongs to the case.
         print(pid, flush=True)
