@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import get_args
@@ -157,6 +159,23 @@ def test_what_only_a_server_says_makes_sense_in_an_answer(name: str) -> None:
 def test_a_header_that_makes_no_sense_is_refused(name: str, value: str) -> None:
     with pytest.raises(ValueError):
         Description.of_request([(name, value)])
+
+
+@pytest.mark.parametrize("text", ["a/b", "a/b;", 'a/b; charset="utf-8" ;c=d;', "a/b ; ;;c=d"])
+def test_a_content_type_has_parameters_and_spaces_around_them(text: str) -> None:
+    assert Description.of_request([("content-type", text)]).content_type == text
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("content-type", f"a/b{'; ' * 24}!"), ("x-sn-origin", f"%7F{' ' * 8000}%7F")],
+)
+def test_no_header_takes_long_to_read(name: str, value: str) -> None:
+    """Two spaces more would double the time of the one; that of the other was squared."""
+    begun = time.process_time()
+    with suppress(ValueError):
+        Description.of_request([(name, value)])
+    assert time.process_time() - begun < 0.1
 
 
 @pytest.mark.parametrize("name", ["x-sn-origin", "X-SN-Origin", "x-sn-filename", "x-snme-a"])
