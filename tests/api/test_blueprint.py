@@ -172,6 +172,35 @@ def test_a_deadline_that_does_not_move_keeps_nobody_from_reading(
     assert client.get(PATH).data == b"x"
 
 
+@pytest.mark.parametrize("length", [0, 900])
+def test_what_is_replaced_while_it_is_read_is_described_as_it_was_stored(
+    memory_files: Storage, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    monkeypatch.setattr("flask_fs_swift.api.expiration._LAG", timedelta(seconds=-1))
+    client = app_of(memory_files).test_client()
+    idle = {"x-sn-expiration": "tti:1h", "content-encoding": "zstd", "x-snme-a": "x" * 300}
+    client.put(PATH, data=b"old", headers=idle)
+    with client.get(PATH, buffered=False) as answer:
+        client.put(PATH, data=b"new", headers={"x-snme-b": "y" * length})
+        assert answer.data == b"old"
+    found = client.get(PATH)
+    assert (found.data, found.headers["x-snme-b"]) == (b"new", "y" * length)
+    assert not set(found.headers.keys()) & {"x-sn-expiration", "content-encoding", "x-snme-a"}
+
+
+def test_a_read_never_shortens_what_was_extended_meanwhile(
+    memory_files: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flask_fs_swift.api.expiration._LAG", timedelta(seconds=-1))
+    client = app_of(memory_files).test_client()
+    client.put(PATH, data=b"x", headers={"x-sn-expiration": "tti:1h"})
+    with client.get(PATH, buffered=False) as answer:
+        extension = {"extend_expiry": {"at": "2100-01-01T00:00:00Z"}}
+        assert client.patch(PATH, json=extension).status_code == 204
+        assert answer.data == b"x"
+    assert client.head(PATH).headers["x-sn-time-expires"].startswith("2100")
+
+
 def test_a_policy_counts_for_idle_objects_that_are_extended(memory_files: Storage) -> None:
     policy = Policy(longest={"tti": timedelta(days=2)})
     client = app_of(memory_files, usecases={"test": policy}).test_client()

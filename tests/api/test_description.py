@@ -310,6 +310,14 @@ def test_a_shorter_description_leaves_nothing_of_a_longer_one() -> None:
     assert description_of(stored(short, after)) == short
 
 
+def test_a_longer_description_that_was_written_meanwhile_makes_no_nonsense() -> None:
+    short = Description(created=CREATED)
+    update = to_update(short, to_metadata(short))
+    found = to_metadata(Description(origin="y" * 900)) | update
+    after = {key: value for key, value in found.items() if value is not None}
+    assert description_of(stored(short, after)) == short
+
+
 def test_an_object_that_others_stored_has_what_the_storage_knows() -> None:
     info = ObjectInfo("a", 3, None, "text/plain", CREATED, {"mine": "x"}, EXPIRES)
     assert description_of(info) == Description(

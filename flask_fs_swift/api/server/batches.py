@@ -411,16 +411,14 @@ class _Read(Operation):
         """Read it."""
         content: bytes | IO[bytes] = b""
         if self.unsent is None:
-            info = files.info(self.name)
-            description = living(info, self.now)
+            description = living(files.info(self.name), self.now)
         else:
             with files.read_chunks(self.name) as stream:
-                info = stream.info
-                description = living(info, self.now)
+                description = living(stream.info, self.now)
                 content = _held(stream)
             if not isinstance(content, bytes):
                 self.unsent.keep(content)
-        touch(cast("Storage", files), info, description, self.now)
+        touch(cast("Storage", files), self.name, description, self.now)
         return _Found(description, content)
 
 

@@ -114,7 +114,7 @@ def get(service: Service, call: Call) -> Response:
         raise
     response = respond(206 if "content-range" in headers else 200, headers, stream)
     # Werkzeug closes the stream first: there may be no connection but this one.
-    response.call_on_close(partial(touch, call.files, stream.info, description, call.now))
+    response.call_on_close(partial(touch, call.files, call.name, description, call.now))
     return response
 
 
@@ -123,7 +123,7 @@ def head(service: Service, call: Call) -> Response:
     service.permit(call, READ)
     info = call.files.info(call.name)
     description = living(info, call.now)
-    touch(call.files, info, description, call.now)
+    touch(call.files, call.name, description, call.now)
     headers = _headers(description)
     if info.size is not None:
         headers["content-length"] = str(info.size)
@@ -185,19 +185,28 @@ def living(info: ObjectInfo, now: float) -> Description:
     return description
 
 
-def touch(files: Storage, info: ObjectInfo, description: Description, now: float) -> None:
+def touch(files: Storage, name: str, description: Description, now: float) -> None:
     """Move the deadline of an object that was asked for, where that is worth a write.
 
-    What fails is logged: the reader has what it wanted.
+    To send it may have taken long: so it is looked at again, and what was written anew, or
+    lives longer by now, is left. What fails is logged: the reader has what it wanted.
+
+    :param description: of what the reader got.
     """
-    moved = description.expiration.moved(description.expires, _date(now))
-    if moved is None:
+    if _moved(description, now) is None:
         return
     try:
-        update = to_update(replace(description, expires=moved), info.metadata)
-        files.set_metadata(info.name, update)
+        info = files.info(name)
+        latest = description_of(info)
+        moved = _moved(latest, now)
+        if moved is not None and latest.created == description.created:
+            files.set_metadata(name, to_update(replace(latest, expires=moved), info.metadata))
     except (FSError, ValueError):
-        logger.warning("the deadline of %r did not move", info.name, exc_info=True)
+        logger.warning("the deadline of %r did not move", name, exc_info=True)
+
+
+def _moved(description: Description, now: float) -> datetime | None:
+    return description.expiration.moved(description.expires, _date(now))
 
 
 def range_of(header: str | None) -> ByteRange:

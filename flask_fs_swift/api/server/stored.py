@@ -53,11 +53,14 @@ def to_metadata(description: Description) -> dict[str, str]:
 def to_update(description: Description, before: Mapping[str, str]) -> dict[str, str | None]:
     """Return what changes an object's user metadata to those of a description.
 
+    If somebody writes the object meanwhile, nothing of a longer description follows this one.
+
     :param before: what it has now; None stands for a key that is to go.
     :raises ValueError: see :func:`to_metadata`.
     """
-    stale: dict[str, str | None] = dict.fromkeys(_pieces(before))
-    return stale | to_metadata(description)
+    pieces = to_metadata(description)
+    stale: dict[str, str | None] = dict.fromkeys([*_pieces(before), _key(len(pieces))])
+    return stale | pieces
 
 
 def description_of(info: ObjectInfo) -> Description:
