@@ -15,10 +15,13 @@ from flask_fs_swift.api.expiration import Policy
 from flask_fs_swift.api.keys import new_key_pair
 from flask_fs_swift.api.refusals import Refusal
 from flask_fs_swift.api.server import health
-from flask_fs_swift.api.server.batches import LONGEST_REQUEST
+from flask_fs_swift.api.server.batches import AHEAD, LONGEST_REQUEST
 from flask_fs_swift.api.server.blueprint import objectstore
 from flask_fs_swift.api.server.body import MOST_DRAINED, Body
+from flask_fs_swift.api.wire import closing
 from flask_fs_swift.errors import FileTooLarge, SwiftUnavailable
+
+from .test_batches import BOUNDARY, TYPE, op, parts_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -221,6 +224,25 @@ def test_a_batch_that_is_too_long_is_refused_unread(memory_files: Storage) -> No
         environ_overrides=environ,
     )
     assert answer.status_code == 413
+
+
+def test_of_a_batch_that_breaks_off_late_what_was_whole_is_done_and_answered(
+    memory_files: Storage,
+) -> None:
+    whole = op("insert", "begun", b"1") + op("get", "filler", bytes(AHEAD))
+    cut = op("insert", "cut", b"2")
+    answer = ask(
+        memory_files,
+        "POST",
+        "/v1/objects:batch/test/_/",
+        data=whole + cut[:-9],
+        content_type=TYPE,
+        environ_overrides={"CONTENT_LENGTH": str(len(whole + cut + closing(BOUNDARY)))},
+    )
+    parts = parts_of(answer.content_type, answer.data)
+    statuses = [part.status[:3] for _, part in sorted(parts.items())]
+    assert (answer.status_code, statuses) == (200, ["201", "404", "400"])
+    assert list(memory_files.list_files()) == ["test/objects/begun"]
 
 
 def test_a_refused_body_is_read_so_far() -> None:

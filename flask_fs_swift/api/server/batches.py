@@ -177,6 +177,8 @@ class _Batch:
                 index += 1
         except FramingError as error:
             self._refuse(index, Refusal.of(400, error))
+        except Refusal as error:  # The body broke off.
+            self._refuse(index, error)
 
     def _operation(
         self, index: int, head: Mapping[str, str], content: bytes | None
@@ -264,7 +266,7 @@ class _Parts:
     """The parts of a request: the headers of each, and its content if it is an insert's.
 
     :raises Refusal: 400, the request broke off; also while it is iterated.
-    :raises FramingError: while it is iterated; what was yielded before is good.
+    :raises FramingError: while it is iterated; of both, what was yielded before is good.
     """
 
     def __init__(self, call: Call, boundary: str) -> None:
