@@ -19,7 +19,7 @@ from flask_fs_swift.api.server.batches import AHEAD, LONGEST_REQUEST
 from flask_fs_swift.api.server.blueprint import objectstore
 from flask_fs_swift.api.server.body import MOST_DRAINED, Body
 from flask_fs_swift.api.wire import closing
-from flask_fs_swift.errors import FileTooLarge, SwiftUnavailable
+from flask_fs_swift.errors import FileTooLarge, PoolExhaustedError, QuotaExceeded, SwiftUnavailable
 
 from .test_batches import BOUNDARY, TYPE, op, parts_of
 
@@ -127,7 +127,14 @@ def test_a_host_that_goes_down_says_so(
 
 
 @pytest.mark.parametrize(
-    ("error", "status"), [(SwiftUnavailable("secret"), 500), (FileTooLarge("too large"), 413)]
+    ("error", "status"),
+    [
+        (SwiftUnavailable("secret"), 500),
+        (FileTooLarge("too large"), 413),
+        (PoolExhaustedError("secret"), 429),
+        (PoolExhaustedError("secret", maybe_applied=True), 500),
+        (QuotaExceeded("secret", maybe_applied=True), 500),
+    ],
 )
 def test_what_fails_is_said_without_secrets(
     memory_files: Storage, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
