@@ -150,6 +150,21 @@ def test_what_fails_is_said_without_secrets(
     assert "Retry-After" not in answer.headers
 
 
+@pytest.mark.parametrize(
+    "damage", [{"metadata": {"api-0": "<secret>"}}, {"content_type": "no secret"}]
+)
+def test_what_others_damaged_is_no_mistake_of_who_reads_it(
+    memory_files: Storage, caplog: pytest.LogCaptureFixture, damage: dict[str, Any]
+) -> None:
+    memory_files.write("test/objects/k", b"x", **damage)
+    for method in ("GET", "HEAD"):
+        answer = ask(memory_files, method)
+        assert answer.status_code == 500
+        assert b"secret" not in answer.data
+        assert b"test/objects" not in answer.data
+    assert caplog.text.count("a request failed") == 2
+
+
 def test_a_conflict_is_said_where_somebody_else_wrote(
     memory_files: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

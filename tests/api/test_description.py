@@ -29,6 +29,7 @@ from flask_fs_swift.api.server.stored import (
     to_metadata,
     to_update,
 )
+from flask_fs_swift.errors import FSError
 from flask_fs_swift.metadata import checked_metadata, decode_metadata, encode_metadata
 from flask_fs_swift.objects import ObjectInfo
 
@@ -330,10 +331,10 @@ def test_an_object_that_others_stored_has_what_the_storage_knows() -> None:
     ["<>", "<{>", "<[]>", "<1>", '<{"c":"x"}>', '<{"c":1e99}>', '<{"x":"ttl"}>', '<{"m":1}>',
      '<{"x":"no","l":1}>', '<{"z":"gzip"}>', '<{"o":1}>', '<{"m":{"A":"b"}}>', '<{"m":{"a":1}}>'],
 )  # fmt: skip
-def test_what_others_changed_is_a_value_error_or_left_out(text: str) -> None:
+def test_what_others_changed_is_an_error_of_the_storage_or_left_out(text: str) -> None:
     info = ObjectInfo("a", 3, None, "text/plain", CREATED, {"api-0": text})
     if text == "<>":
         assert description_of(info).created == CREATED
     else:
-        with pytest.raises(ValueError, match="was changed"):
+        with pytest.raises(FSError, match="was changed"):
             description_of(info)

@@ -178,6 +178,7 @@ def living(info: ObjectInfo, now: float) -> Description:
     """Return what describes an object.
 
     :raises FileNotFound: it has expired.
+    :raises FSError: somebody else changed what describes it.
     """
     description = description_of(info)
     if is_expired(description.expires, _date(now)):
