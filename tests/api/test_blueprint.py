@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import io
 import logging
+import threading
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from flask import Flask
+from situations.hubs import below_a_hub
 
 from flask_fs_swift import ConfigError, Storage
 from flask_fs_swift.api.expiration import Policy
 from flask_fs_swift.api.keys import new_key_pair
 from flask_fs_swift.api.refusals import Refusal
 from flask_fs_swift.api.server import health
-from flask_fs_swift.api.server.batches import AHEAD, LONGEST_REQUEST
+from flask_fs_swift.api.server.batches import AHEAD, LONGEST_INSERT, LONGEST_REQUEST, _in_file
 from flask_fs_swift.api.server.blueprint import objectstore
 from flask_fs_swift.api.server.body import MOST_DRAINED, Body
 from flask_fs_swift.api.wire import closing
@@ -265,6 +268,64 @@ def test_of_a_batch_that_breaks_off_late_what_was_whole_is_done_and_answered(
     statuses = [part.status[:3] for _, part in sorted(parts.items())]
     assert (answer.status_code, statuses) == (200, ["201", "404", "400"])
     assert list(memory_files.list_files()) == ["test/objects/begun"]
+
+
+class Disk(SpooledTemporaryFile[bytes]):
+    """A temporary file that knows which threads have waited for it, and how."""
+
+    waits: ClassVar[set[tuple[str, int]]] = set()
+
+    def write(self, block: Any) -> int:
+        self.waits.add(("write", threading.get_ident()))
+        return super().write(block)
+
+    def read(self, *size: int) -> bytes:
+        self.waits.add(("read", threading.get_ident()))
+        return super().read(*size)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> type[Disk]:
+    monkeypatch.setattr(Disk, "waits", set())
+    for name in ("objects.SpooledTemporaryFile", "batches.SpooledTemporaryFile"):
+        monkeypatch.setattr(f"flask_fs_swift.api.server.{name}", Disk)
+    monkeypatch.setattr("flask_fs_swift.api.server.batches.TemporaryFile", Disk)
+    return Disk
+
+
+def test_greenlets_do_not_wait_for_the_disk_that_a_batch_has(
+    memory_files: Storage, disk: type[Disk]
+) -> None:
+    memory_files.write("test/objects/large", bytes(LONGEST_INSERT + 1))
+    # The first are answered before the last has come in.
+    parts = [op("get", "large"), *[op("head", "x")] * 100, op("head", "x", bytes(2 * AHEAD))]
+    body = b"".join([*parts, closing(BOUNDARY)])
+
+    def task() -> None:
+        answer = ask(
+            memory_files, "POST", "/v1/objects:batch/test/_/", data=body, content_type=TYPE
+        )
+        assert len(parts_of(answer.content_type, answer.data)[0].body) == LONGEST_INSERT + 1
+        # Greenlets that take the place of threads do this, too.
+        _in_file([b"x"]).close()
+        assert {how for how, _ in disk.waits} == {"write", "read"}
+        assert threading.get_ident() not in {thread for _, thread in disk.waits}
+
+    below_a_hub(task)
+
+
+def test_greenlets_do_not_wait_for_the_disk_that_an_extension_has(
+    memory_files: Storage, disk: type[Disk]
+) -> None:
+    ask(memory_files, "PUT", data=b"x", headers={"x-sn-expiration": "ttl:1d"})
+
+    def task() -> None:
+        extension = {"extend_expiry": {"after": "2d", "from": "now"}}
+        assert ask(memory_files, "PATCH", json=extension).status_code == 204
+        assert "write" in {how for how, _ in disk.waits}
+        assert ("write", threading.get_ident()) not in disk.waits
+
+    below_a_hub(task)
 
 
 def test_a_refused_body_is_read_so_far() -> None:

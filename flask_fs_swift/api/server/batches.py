@@ -40,7 +40,7 @@ from flask_fs_swift.api.wire import (
     new_boundary,
     part_head,
 )
-from flask_fs_swift.concurrency import new_lock
+from flask_fs_swift.concurrency import new_lock, off_hub
 from flask_fs_swift.errors import FileExists, FileNotFound
 from flask_fs_swift.intake import HELD
 from flask_fs_swift.operations import Delete, Operation
@@ -141,7 +141,7 @@ class _Batch:
                     yield from _taken(kept)
                     yield block
                 else:
-                    kept.write(block)
+                    off_hub(kept.write, block)
 
     def _answers(self, outcomes: Outcomes) -> Iterator[bytes]:
         """Yield the answers, joined while the next is there: each block wakes the client."""
@@ -237,7 +237,7 @@ class _Batch:
                 return
             yield head
             with found.content as content:
-                yield from iter(partial(content.read, CHUNK), b"")
+                yield from _blocks_of(content)
             yield PART_END
         else:
             yield self._head(asked.index, _DONE[asked.kind], known) + PART_END
@@ -256,10 +256,14 @@ def _taken(kept: IO[bytes]) -> Iterator[bytes]:
     if not kept.tell():
         return
     kept.seek(0)
-    while block := kept.read(CHUNK):
-        yield block
+    yield from _blocks_of(kept)
     kept.seek(0)
     kept.truncate()
+
+
+def _blocks_of(content: IO[bytes]) -> Iterator[bytes]:
+    """Yield a file from its position on; it may lie on a disk."""
+    return iter(partial(off_hub, content.read, CHUNK), b"")
 
 
 class _Parts:
@@ -440,7 +444,8 @@ def _held(stream: Iterable[bytes]) -> bytes | IO[bytes]:
 def _in_file(chunks: Iterable[bytes]) -> IO[bytes]:
     file = TemporaryFile()  # noqa: SIM115 - whoever has it closes it
     try:
-        file.writelines(chunks)
+        for chunk in chunks:
+            off_hub(file.write, chunk)
         file.seek(0)
     except BaseException:
         file.close()

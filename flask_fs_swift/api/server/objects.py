@@ -34,6 +34,7 @@ from flask_fs_swift.api.durations import parse_duration
 from flask_fs_swift.api.expiration import Expiration, is_expired
 from flask_fs_swift.api.keys import DELETE, READ, WRITE
 from flask_fs_swift.api.refusals import Refusal
+from flask_fs_swift.concurrency import off_hub
 from flask_fs_swift.errors import FileNotFound, FSError, RangeNotSatisfiable
 from flask_fs_swift.intake import HELD
 from flask_fs_swift.ranges import WHOLE, ByteRange
@@ -339,7 +340,8 @@ def _extend(files: Storage, info: ObjectInfo, description: Description, now: flo
     with SpooledTemporaryFile(HELD) as file:
         with files.read_chunks(info.name) as stream:  # (1)
             for chunk in stream:
-                file.write(chunk)
+                # Disks are slow, and memory may be full of what they have still to take.
+                off_hub(file.write, chunk)
         file.seek(0)
         if _version(files.info(info.name)) != _version(info):  # (2)
             raise Refusal(409, "the object was changed meanwhile")
