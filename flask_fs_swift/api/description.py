@@ -35,9 +35,9 @@ _WRITABLE = {"content-type", "content-encoding", _EXPIRATION, _ORIGIN, _FILENAME
 _READ_ONLY = {_CREATED, _EXPIRES, _SIZE}
 
 _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # noqa: S105 - RFC 9110's word
-_MEDIA_TYPE = re.compile(
-    rf"{_TOKEN}/{_TOKEN}(?: *; *(?:{_TOKEN}=(?:{_TOKEN}|\"(?:[ !#-\[\]-~]|\\[ -~])*\"))?)*"
-)
+_PARAMETER = rf"{_TOKEN}=(?:{_TOKEN}|\"(?:[ !#-\[\]-~]|\\[ -~])*\")"
+# A stranger chooses it: no blank can be matched in two ways, or each would double the time.
+_MEDIA_TYPE = re.compile(rf"{_TOKEN}/{_TOKEN}(?: *;(?: *{_PARAMETER})?)*")
 _NAME = re.compile(_TOKEN)
 _TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?"

@@ -18,7 +18,6 @@ _UNRESERVED = str.maketrans({mark: f"%{ord(mark):02X}" for mark in "-._~"})
 
 _NO_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 _NOT_PRINTABLE = re.compile(r"[^ -~]")
-_EDGES = re.compile(r"\A +| +\Z")
 
 
 def path_of(key: str) -> str:
@@ -67,7 +66,10 @@ def value_of(text: str) -> str:
     """
     value = quote(_utf8(text, "a text"), safe=_IN_HEADERS)
     # HTTP would strip the spaces around it.
-    return _EDGES.sub(lambda spaces: "%20" * len(spaces[0]), value)
+    begun = value.lstrip(" ")
+    value = "%20" * (len(value) - len(begun)) + begun
+    ended = value.rstrip(" ")
+    return ended + "%20" * (len(value) - len(ended))
 
 
 def text_of(value: str, header: str) -> str:

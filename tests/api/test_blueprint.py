@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import io
 import logging
+import threading
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from flask import Flask
+from situations.hubs import below_a_hub
 
 from flask_fs_swift import ConfigError, Storage
 from flask_fs_swift.api.expiration import Policy
 from flask_fs_swift.api.keys import new_key_pair
 from flask_fs_swift.api.refusals import Refusal
 from flask_fs_swift.api.server import health
-from flask_fs_swift.api.server.batches import LONGEST_REQUEST
+from flask_fs_swift.api.server.batches import AHEAD, LONGEST_INSERT, LONGEST_REQUEST, _in_file
 from flask_fs_swift.api.server.blueprint import objectstore
 from flask_fs_swift.api.server.body import MOST_DRAINED, Body
-from flask_fs_swift.errors import FileTooLarge, SwiftUnavailable
+from flask_fs_swift.api.wire import closing
+from flask_fs_swift.errors import FileTooLarge, PoolExhaustedError, QuotaExceeded, SwiftUnavailable
+
+from .test_batches import BOUNDARY, TYPE, op, parts_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,7 +130,14 @@ def test_a_host_that_goes_down_says_so(
 
 
 @pytest.mark.parametrize(
-    ("error", "status"), [(SwiftUnavailable("secret"), 500), (FileTooLarge("too large"), 413)]
+    ("error", "status"),
+    [
+        (SwiftUnavailable("secret"), 500),
+        (FileTooLarge("too large"), 413),
+        (PoolExhaustedError("secret"), 429),
+        (PoolExhaustedError("secret", maybe_applied=True), 500),
+        (QuotaExceeded("secret", maybe_applied=True), 500),
+    ],
 )
 def test_what_fails_is_said_without_secrets(
     memory_files: Storage, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
@@ -138,6 +151,21 @@ def test_what_fails_is_said_without_secrets(
     assert b"secret" not in answer.data
     assert answer.content_type == "application/json"
     assert "Retry-After" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "damage", [{"metadata": {"api-0": "<secret>"}}, {"content_type": "no secret"}]
+)
+def test_what_others_damaged_is_no_mistake_of_who_reads_it(
+    memory_files: Storage, caplog: pytest.LogCaptureFixture, damage: dict[str, Any]
+) -> None:
+    memory_files.write("test/objects/k", b"x", **damage)
+    for method in ("GET", "HEAD"):
+        answer = ask(memory_files, method)
+        assert answer.status_code == 500
+        assert b"secret" not in answer.data
+        assert b"test/objects" not in answer.data
+    assert caplog.text.count("a request failed") == 2
 
 
 def test_a_conflict_is_said_where_somebody_else_wrote(
@@ -172,6 +200,35 @@ def test_a_deadline_that_does_not_move_keeps_nobody_from_reading(
     assert client.get(PATH).data == b"x"
 
 
+@pytest.mark.parametrize("length", [0, 900])
+def test_what_is_replaced_while_it_is_read_is_described_as_it_was_stored(
+    memory_files: Storage, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    monkeypatch.setattr("flask_fs_swift.api.expiration._LAG", timedelta(seconds=-1))
+    client = app_of(memory_files).test_client()
+    idle = {"x-sn-expiration": "tti:1h", "content-encoding": "zstd", "x-snme-a": "x" * 300}
+    client.put(PATH, data=b"old", headers=idle)
+    with client.get(PATH, buffered=False) as answer:
+        client.put(PATH, data=b"new", headers={"x-snme-b": "y" * length})
+        assert answer.data == b"old"
+    found = client.get(PATH)
+    assert (found.data, found.headers["x-snme-b"]) == (b"new", "y" * length)
+    assert not set(found.headers.keys()) & {"x-sn-expiration", "content-encoding", "x-snme-a"}
+
+
+def test_a_read_never_shortens_what_was_extended_meanwhile(
+    memory_files: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flask_fs_swift.api.expiration._LAG", timedelta(seconds=-1))
+    client = app_of(memory_files).test_client()
+    client.put(PATH, data=b"x", headers={"x-sn-expiration": "tti:1h"})
+    with client.get(PATH, buffered=False) as answer:
+        extension = {"extend_expiry": {"at": "2100-01-01T00:00:00Z"}}
+        assert client.patch(PATH, json=extension).status_code == 204
+        assert answer.data == b"x"
+    assert client.head(PATH).headers["x-sn-time-expires"].startswith("2100")
+
+
 def test_a_policy_counts_for_idle_objects_that_are_extended(memory_files: Storage) -> None:
     policy = Policy(longest={"tti": timedelta(days=2)})
     client = app_of(memory_files, usecases={"test": policy}).test_client()
@@ -192,6 +249,83 @@ def test_a_batch_that_is_too_long_is_refused_unread(memory_files: Storage) -> No
         environ_overrides=environ,
     )
     assert answer.status_code == 413
+
+
+def test_of_a_batch_that_breaks_off_late_what_was_whole_is_done_and_answered(
+    memory_files: Storage,
+) -> None:
+    whole = op("insert", "begun", b"1") + op("get", "filler", bytes(AHEAD))
+    cut = op("insert", "cut", b"2")
+    answer = ask(
+        memory_files,
+        "POST",
+        "/v1/objects:batch/test/_/",
+        data=whole + cut[:-9],
+        content_type=TYPE,
+        environ_overrides={"CONTENT_LENGTH": str(len(whole + cut + closing(BOUNDARY)))},
+    )
+    parts = parts_of(answer.content_type, answer.data)
+    statuses = [part.status[:3] for _, part in sorted(parts.items())]
+    assert (answer.status_code, statuses) == (200, ["201", "404", "400"])
+    assert list(memory_files.list_files()) == ["test/objects/begun"]
+
+
+class Disk(SpooledTemporaryFile[bytes]):
+    """A temporary file that knows which threads have waited for it, and how."""
+
+    waits: ClassVar[set[tuple[str, int]]] = set()
+
+    def write(self, block: Any) -> int:
+        self.waits.add(("write", threading.get_ident()))
+        return super().write(block)
+
+    def read(self, *size: int) -> bytes:
+        self.waits.add(("read", threading.get_ident()))
+        return super().read(*size)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> type[Disk]:
+    monkeypatch.setattr(Disk, "waits", set())
+    for name in ("objects.SpooledTemporaryFile", "batches.SpooledTemporaryFile"):
+        monkeypatch.setattr(f"flask_fs_swift.api.server.{name}", Disk)
+    monkeypatch.setattr("flask_fs_swift.api.server.batches.TemporaryFile", Disk)
+    return Disk
+
+
+def test_greenlets_do_not_wait_for_the_disk_that_a_batch_has(
+    memory_files: Storage, disk: type[Disk]
+) -> None:
+    memory_files.write("test/objects/large", bytes(LONGEST_INSERT + 1))
+    # The first are answered before the last has come in.
+    parts = [op("get", "large"), *[op("head", "x")] * 100, op("head", "x", bytes(2 * AHEAD))]
+    body = b"".join([*parts, closing(BOUNDARY)])
+
+    def task() -> None:
+        answer = ask(
+            memory_files, "POST", "/v1/objects:batch/test/_/", data=body, content_type=TYPE
+        )
+        assert len(parts_of(answer.content_type, answer.data)[0].body) == LONGEST_INSERT + 1
+        # Greenlets that take the place of threads do this, too.
+        _in_file([b"x"]).close()
+        assert {how for how, _ in disk.waits} == {"write", "read"}
+        assert threading.get_ident() not in {thread for _, thread in disk.waits}
+
+    below_a_hub(task)
+
+
+def test_greenlets_do_not_wait_for_the_disk_that_an_extension_has(
+    memory_files: Storage, disk: type[Disk]
+) -> None:
+    ask(memory_files, "PUT", data=b"x", headers={"x-sn-expiration": "ttl:1d"})
+
+    def task() -> None:
+        extension = {"extend_expiry": {"after": "2d", "from": "now"}}
+        assert ask(memory_files, "PATCH", json=extension).status_code == 204
+        assert "write" in {how for how, _ in disk.waits}
+        assert ("write", threading.get_ident()) not in disk.waits
+
+    below_a_hub(task)
 
 
 def test_a_refused_body_is_read_so_far() -> None:

@@ -217,6 +217,14 @@ def test_who_is_refused_has_no_bytes_counted(serve: Serve) -> None:
         assert served.ask("GET", "objects/other/org=1/k", token=token).status == 404
 
 
+def test_what_is_read_of_a_refused_body_is_not_counted(serve: Serve) -> None:
+    with serve(bytes=100) as served:
+        for _ in range(2):
+            wrong = served.ask("PUT", served.at("k"), bytes(100_000), Content_Encoding="gzip")
+            assert_json(wrong, 400)
+        served.put("k")
+
+
 def test_a_batch_is_one_request_and_each_of_its_operations_one_more(serve: Serve) -> None:
     with serve(requests=4) as served:
         answers = done(served, [op("get", "k"), op("nothing"), *[op("get", "k")] * 4])

@@ -519,14 +519,18 @@ def test_completions_at_once_have_one_outcome(
         assert slow_joins.requests()
 
 
+@pytest.mark.parametrize("path", ["multipart-manifest=put", "uploads/"])
 def test_a_storage_that_fails_is_told_where_the_answer_ends(
-    make_storage: MakeStorage, swift_faults: Faults, key_pairs: dict[str, KeyPair]
+    make_storage: MakeStorage, swift_faults: Faults, key_pairs: dict[str, KeyPair], path: str
 ) -> None:
+    """It may have failed when the object was there already."""
     files = make_storage(retries=0)
     with serving("werkzeug", key_pairs, files) as served:
         upload = begin(served)
         part = put(served, upload, 1, b"x")
-        swift_faults.add("status", method="PUT", path="multipart-manifest=put", status=503)
+        swift_faults.add("status", method="PUT", path=path, status=503)
         answer = completed(served, upload, [part])
         assert answer == {"error": {"code": "internal error", "message": "the storage failed"}}
+        is_there = path == "uploads/"
+        assert served.ask("GET", served.at("k")).status == (200 if is_there else 404)
         assert completed(served, upload, [part]) == {"key": "k"}

@@ -346,6 +346,16 @@ def test_a_body_that_breaks_off_is_not_stored(server: Served, header: str, body:
     assert server.ask("GET", server.at("broken")).status == 404
 
 
+@pytest.mark.parametrize("coding", ["gzip, chunked", "Chunked"])
+def test_what_is_compressed_on_its_way_is_not_stored(server: Served, coding: str) -> None:
+    head = request_head(server, "PUT", "coded", f"Transfer-Encoding: {coding}", "Connection: close")
+    server.ask("DELETE", server.at("coded"))
+    answer = raw(server, head, b"1\r\nx\r\n0\r\n\r\n")
+    is_plain = coding == "Chunked"
+    assert answer.split()[1] == (b"200" if is_plain else b"501")
+    assert server.ask("GET", server.at("coded")).status == (200 if is_plain else 404)
+
+
 @pytest.mark.parametrize("size", [10, 3_000_000])
 def test_what_follows_a_refused_body_is_no_request(server: Served, size: int) -> None:
     head = request_head(

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 #: What an error of the storage is outside; None: its own words are told.
 _STATUSES: tuple[tuple[type[Exception], int, str | None], ...] = (
+    (FileNotFound, 404, "there is no such object"),
+    (UploadClosed, 404, "there is no such upload"),
     (FileTooLarge, 413, None),
     (QuotaExceeded, 413, "the storage takes no object of this size"),
     (AtCapacity, 429, "the service is at its capacity"),
@@ -40,18 +42,23 @@ _STATUSES: tuple[tuple[type[Exception], int, str | None], ...] = (
 
 
 def refusal_of(error: BaseException) -> Refusal:
-    """Return how an error looks from outside. What is not the sender's fault is logged."""
+    """Return how an error looks from outside. What is not the sender's fault is logged.
+
+    Where it may have been done, no error says otherwise: whoever reads 429 does it again.
+    """
     if isinstance(error, Refusal):
         return error
-    if isinstance(error, FileNotFound):
-        return Refusal(404, "there is no such object", form="empty")
-    if isinstance(error, UploadClosed):
-        return Refusal(404, "there is no such upload", form="empty")
+    if isinstance(error, FSError) and error.maybe_applied:
+        return _failed(error)
     for kind, status, detail in _STATUSES:
         if isinstance(error, kind):
-            return Refusal(status, detail or str(error))
+            return Refusal(status, detail or str(error), form="empty" if status == 404 else "json")
     if isinstance(error, ValueError) and not isinstance(error, FSError):
         return Refusal.of(400, error)
+    return _failed(error)
+
+
+def _failed(error: BaseException) -> Refusal:
     logger.error("a request failed", exc_info=error)
     return Refusal(500, "the storage failed")
 

@@ -40,7 +40,7 @@ from flask_fs_swift.api.wire import (
     new_boundary,
     part_head,
 )
-from flask_fs_swift.concurrency import new_lock
+from flask_fs_swift.concurrency import new_lock, off_hub
 from flask_fs_swift.errors import FileExists, FileNotFound
 from flask_fs_swift.intake import HELD
 from flask_fs_swift.operations import Delete, Operation
@@ -141,7 +141,7 @@ class _Batch:
                     yield from _taken(kept)
                     yield block
                 else:
-                    kept.write(block)
+                    off_hub(kept.write, block)
 
     def _answers(self, outcomes: Outcomes) -> Iterator[bytes]:
         """Yield the answers, joined while the next is there: each block wakes the client."""
@@ -177,6 +177,8 @@ class _Batch:
                 index += 1
         except FramingError as error:
             self._refuse(index, Refusal.of(400, error))
+        except Refusal as error:  # The body broke off.
+            self._refuse(index, error)
 
     def _operation(
         self, index: int, head: Mapping[str, str], content: bytes | None
@@ -235,7 +237,7 @@ class _Batch:
                 return
             yield head
             with found.content as content:
-                yield from iter(partial(content.read, CHUNK), b"")
+                yield from _blocks_of(content)
             yield PART_END
         else:
             yield self._head(asked.index, _DONE[asked.kind], known) + PART_END
@@ -254,17 +256,21 @@ def _taken(kept: IO[bytes]) -> Iterator[bytes]:
     if not kept.tell():
         return
     kept.seek(0)
-    while block := kept.read(CHUNK):
-        yield block
+    yield from _blocks_of(kept)
     kept.seek(0)
     kept.truncate()
+
+
+def _blocks_of(content: IO[bytes]) -> Iterator[bytes]:
+    """Yield a file from its position on; it may lie on a disk."""
+    return iter(partial(off_hub, content.read, CHUNK), b"")
 
 
 class _Parts:
     """The parts of a request: the headers of each, and its content if it is an insert's.
 
     :raises Refusal: 400, the request broke off; also while it is iterated.
-    :raises FramingError: while it is iterated; what was yielded before is good.
+    :raises FramingError: while it is iterated; of both, what was yielded before is good.
     """
 
     def __init__(self, call: Call, boundary: str) -> None:
@@ -411,16 +417,14 @@ class _Read(Operation):
         """Read it."""
         content: bytes | IO[bytes] = b""
         if self.unsent is None:
-            info = files.info(self.name)
-            description = living(info, self.now)
+            description = living(files.info(self.name), self.now)
         else:
             with files.read_chunks(self.name) as stream:
-                info = stream.info
-                description = living(info, self.now)
+                description = living(stream.info, self.now)
                 content = _held(stream)
             if not isinstance(content, bytes):
                 self.unsent.keep(content)
-        touch(cast("Storage", files), info, description, self.now)
+        touch(cast("Storage", files), self.name, description, self.now)
         return _Found(description, content)
 
 
@@ -440,7 +444,8 @@ def _held(stream: Iterable[bytes]) -> bytes | IO[bytes]:
 def _in_file(chunks: Iterable[bytes]) -> IO[bytes]:
     file = TemporaryFile()  # noqa: SIM115 - whoever has it closes it
     try:
-        file.writelines(chunks)
+        for chunk in chunks:
+            off_hub(file.write, chunk)
         file.seek(0)
     except BaseException:
         file.close()

@@ -170,6 +170,7 @@ def _answer(service: Service, files: Storage) -> Response:
     except Exception as error:  # noqa: BLE001 - every one of them is an answer
         refusal = refusal_of(error)
         if body is not None:
+            body.meter = None
             body.drain()
         response = answered(refusal)
     if body is not None and body.meter is not None:

@@ -25,12 +25,17 @@ class Body:
     """What a request brings. Lives as long as it.
 
     :param environ: of WSGI.
-    :raises Refusal: the server hands over no bodies in chunks, or the length is no number.
+    :raises Refusal: 501, it is encoded on its way: gunicorn joins the chunks and passes on what
+        was compressed (RFC 9112, section 6.1); 500, the server hands over no bodies in chunks;
+        400, the length is no number.
     """
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
         self._input = environ["wsgi.input"]
-        is_chunked = bool(environ.get("HTTP_TRANSFER_ENCODING"))
+        coding = environ.get("HTTP_TRANSFER_ENCODING", "").strip().lower()
+        if coding not in {"", "chunked"}:
+            raise Refusal(501, "the only transfer-encoding here is chunked")
+        is_chunked = bool(coding)
         if is_chunked and not environ.get("wsgi.input_terminated"):
             raise Refusal(500, "this WSGI server hands over no chunked bodies: use gunicorn")
         #: Bytes; None where the sender did not say.

@@ -253,7 +253,8 @@ class _CannotComplete(Exception):
 def _completed(service: Service, call: Call, upload_id: str, names: Names) -> None:
     """Make the object; if it has been made, do nothing.
 
-    :raises Exception: it was not made, and the upload can be used as before.
+    :raises Exception: it was not made, and the upload can be used as before. Where outside that
+        is an ``internal error``, it may have been made: completed again, it is made once.
     """
     with ExitStack() as held:  # Its request may have ended before it.
         service.permit(replace(call, held=held), WRITE)

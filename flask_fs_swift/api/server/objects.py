@@ -34,6 +34,7 @@ from flask_fs_swift.api.durations import parse_duration
 from flask_fs_swift.api.expiration import Expiration, is_expired
 from flask_fs_swift.api.keys import DELETE, READ, WRITE
 from flask_fs_swift.api.refusals import Refusal
+from flask_fs_swift.concurrency import off_hub
 from flask_fs_swift.errors import FileNotFound, FSError, RangeNotSatisfiable
 from flask_fs_swift.intake import HELD
 from flask_fs_swift.ranges import WHOLE, ByteRange
@@ -114,7 +115,7 @@ def get(service: Service, call: Call) -> Response:
         raise
     response = respond(206 if "content-range" in headers else 200, headers, stream)
     # Werkzeug closes the stream first: there may be no connection but this one.
-    response.call_on_close(partial(touch, call.files, stream.info, description, call.now))
+    response.call_on_close(partial(touch, call.files, call.name, description, call.now))
     return response
 
 
@@ -123,7 +124,7 @@ def head(service: Service, call: Call) -> Response:
     service.permit(call, READ)
     info = call.files.info(call.name)
     description = living(info, call.now)
-    touch(call.files, info, description, call.now)
+    touch(call.files, call.name, description, call.now)
     headers = _headers(description)
     if info.size is not None:
         headers["content-length"] = str(info.size)
@@ -178,6 +179,7 @@ def living(info: ObjectInfo, now: float) -> Description:
     """Return what describes an object.
 
     :raises FileNotFound: it has expired.
+    :raises FSError: somebody else changed what describes it.
     """
     description = description_of(info)
     if is_expired(description.expires, _date(now)):
@@ -185,19 +187,28 @@ def living(info: ObjectInfo, now: float) -> Description:
     return description
 
 
-def touch(files: Storage, info: ObjectInfo, description: Description, now: float) -> None:
+def touch(files: Storage, name: str, description: Description, now: float) -> None:
     """Move the deadline of an object that was asked for, where that is worth a write.
 
-    What fails is logged: the reader has what it wanted.
+    To send it may have taken long: so it is looked at again, and what was written anew, or
+    lives longer by now, is left. What fails is logged: the reader has what it wanted.
+
+    :param description: of what the reader got.
     """
-    moved = description.expiration.moved(description.expires, _date(now))
-    if moved is None:
+    if _moved(description, now) is None:
         return
     try:
-        update = to_update(replace(description, expires=moved), info.metadata)
-        files.set_metadata(info.name, update)
+        info = files.info(name)
+        latest = description_of(info)
+        moved = _moved(latest, now)
+        if moved is not None and latest.created == description.created:
+            files.set_metadata(name, to_update(replace(latest, expires=moved), info.metadata))
     except (FSError, ValueError):
-        logger.warning("the deadline of %r did not move", info.name, exc_info=True)
+        logger.warning("the deadline of %r did not move", name, exc_info=True)
+
+
+def _moved(description: Description, now: float) -> datetime | None:
+    return description.expiration.moved(description.expires, _date(now))
 
 
 def range_of(header: str | None) -> ByteRange:
@@ -329,7 +340,8 @@ def _extend(files: Storage, info: ObjectInfo, description: Description, now: flo
     with SpooledTemporaryFile(HELD) as file:
         with files.read_chunks(info.name) as stream:  # (1)
             for chunk in stream:
-                file.write(chunk)
+                # Disks are slow, and memory may be full of what they have still to take.
+                off_hub(file.write, chunk)
         file.seek(0)
         if _version(files.info(info.name)) != _version(info):  # (2)
             raise Refusal(409, "the object was changed meanwhile")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask_fs_swift.api.description import Description, from_microseconds, to_microseconds
 from flask_fs_swift.api.expiration import MANUAL, Expiration
+from flask_fs_swift.errors import FSError
 from flask_fs_swift.metadata import NONCE
 
 if TYPE_CHECKING:
@@ -53,11 +54,14 @@ def to_metadata(description: Description) -> dict[str, str]:
 def to_update(description: Description, before: Mapping[str, str]) -> dict[str, str | None]:
     """Return what changes an object's user metadata to those of a description.
 
+    If somebody writes the object meanwhile, nothing of a longer description follows this one.
+
     :param before: what it has now; None stands for a key that is to go.
     :raises ValueError: see :func:`to_metadata`.
     """
-    stale: dict[str, str | None] = dict.fromkeys(_pieces(before))
-    return stale | to_metadata(description)
+    pieces = to_metadata(description)
+    stale: dict[str, str | None] = dict.fromkeys([*_pieces(before), _key(len(pieces))])
+    return stale | pieces
 
 
 def description_of(info: ObjectInfo) -> Description:
@@ -65,18 +69,18 @@ def description_of(info: ObjectInfo) -> Description:
 
     One that was not stored through here has what the storage itself knows of it.
 
-    :raises ValueError: somebody else changed what is stored beside it.
+    :raises FSError: somebody else stored beside it what describes nothing.
     """
     text = "".join([value[1:-1] for value in _pieces(info.metadata).values()])
-    if not text:
+    try:
+        if text:
+            return _described(json.loads(text), info)
         return Description(
             info.content_type, created=info.modified, expires=info.expires, size=info.size
         )
-    try:
-        fields = json.loads(text)
-        return _described(fields, info)
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
-        raise ValueError(f"what describes {info.name!r} was changed: {error}") from error
+        message = f"what describes {info.name!r} was changed: {error}"
+        raise FSError(message, filename=info.name) from error
 
 
 def _fields(description: Description) -> dict[str, Any]:
