@@ -130,7 +130,7 @@ class TieredUploads:
     ) -> Part:
         """Store a part."""
         inner = _inner(marker)
-        with about(marker.name, inner.name):
+        with about(marker.name, inner.name, maybe_applied=None):
             return self._blobs.put_part(inner, number, content, progress)
 
     def parts(self, marker: Marker, after: int = 0) -> Iterator[Part]:
