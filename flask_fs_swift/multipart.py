@@ -73,6 +73,7 @@ MANIFEST_LIMIT = 1000
 _IN_SEGMENTS = re.compile("(?:uploads/)?[0-9a-f]{64}/[0-9a-f]{32}")
 
 _REPLACED_LEFT = "%r is stored; of what it replaced, segments may be left for a collection"
+_OPEN_LEFT = "an upload of %r was not begun, and may be left open all the same"
 _OWN_LEFT = "%r was not stored; some of its segments may be left for a collection"
 
 
@@ -334,13 +335,28 @@ class Multipart:
         """Begin an upload. Two requests.
 
         :raises FileExists: there is an object, and ``overwrite`` is False.
+        :raises FSError: with ``maybe_applied`` where an upload may be left that nobody knows of.
         """
         self.limit()
         begun = self._begun(name, properties, overwrite=overwrite)
         marker = replace(begun, kind="upload", id=upload or begun.id, size=size, until=until)
-        with _about(name):
-            self._segments.mark(marker)  # (1)
+        with _about(name, maybe_applied=None):
+            try:
+                self._segments.mark(marker)  # (1)
+            except BaseException as error:
+                if self._is_unbegun(marker) and isinstance(error, FSError):
+                    error.maybe_applied = False
+                raise
         return marker
+
+    def _is_unbegun(self, marker: Marker) -> bool:
+        """Remove the marker of an upload whose id nobody was told; tell whether it is gone."""
+        try:
+            self._segments.unmark(marker)
+        except FSError:
+            logger.warning(_OPEN_LEFT, marker.name, exc_info=True)
+            return False
+        return True
 
     def resume(self, name: str, upload: str) -> Marker:
         """Return what an upload was started with. One request.
