@@ -46,6 +46,8 @@ logger = logging.getLogger(__name__)
 
 #: Tasks that wait for a cleaner in memory.
 MOST_TASKS = 1000
+#: Of an interval, the part for which nobody else recovers: over before who claimed it looks again.
+CLAIMED = 0.9
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,8 @@ class Recovery:
             return None
 
     def _run_in_turn(self) -> None:
-        if self._rows.log.claim_recovery(self._lease.owner, self._interval or 0.0):
+        seconds = (self._interval or 0.0) * CLAIMED
+        if self._rows.log.claim_recovery(self._lease.owner, seconds):
             self.run()
 
     # By whoever calls.

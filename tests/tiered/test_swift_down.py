@@ -259,6 +259,16 @@ def test_a_verb_recovers_once_in_an_interval(make_tiered: MakeStorage) -> None:
         upload.complete([part])
 
 
+def test_who_recovers_may_do_so_again_when_it_looks_again(make_tiered: MakeStorage) -> None:
+    """Were the interval another's by then, a lone process would recover every other time."""
+    files = make_tiered(tiered_recovery_interval=1000)
+    files.exists("absent")
+    recovery_of(files).wait()
+    claim = "SELECT lease - started FROM fs_changes WHERE kind = 'recovery'"
+    [seconds] = column(files, f"{claim} AND container = :container")
+    assert 800 < seconds < 999
+
+
 def test_what_a_cleaner_cannot_foresee_does_not_end_all_cleaning(
     files: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
