@@ -43,8 +43,8 @@ class State:
         self._logins: dict[Credentials, tuple[str, Login]] = {}
         # Of the storages in two tiers, by URL: those that share one share its connections.
         self._databases: dict[str, Database] = {}
-        # What is to end before the pools are closed.
-        self._closing: list[Callable[[], None]] = []
+        # What is to end before the pools are closed: given seconds, each tells whether it has.
+        self._closing: list[Callable[[float], bool]] = []
         # Below which path the files are served; None: they are not.
         self._prefix = prefix
 
@@ -99,9 +99,10 @@ class State:
     def close(self, timeout: float) -> bool:
         """Close every pool, after what is lent has come back; tell whether all has."""
         deadline = Deadline(timeout)
-        for close in (*self._closing, *(one.close for one in self._databases.values())):
-            close()
-        closed = [pool.close(deadline.remaining()) for pool in self.pools]
+        closed = [close(deadline.remaining()) for close in self._closing]
+        for database in self._databases.values():
+            database.close()
+        closed += [pool.close(deadline.remaining()) for pool in self.pools]
         return all(closed)
 
 
@@ -143,8 +144,9 @@ class FS:
         """Lend no more connections, and close them: now, or when they come back.
 
         :param app: the current application by default.
-        :param timeout: seconds to wait for those that are lent.
-        :returns: whether all have come back.
+        :param timeout: seconds to wait for those that are lent; with two tiers, also for a
+            deletion that is under way.
+        :returns: whether all have come back, and nothing is under way.
         """
         return _state(app or current_app).close(timeout)
 

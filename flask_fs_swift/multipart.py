@@ -73,6 +73,7 @@ MANIFEST_LIMIT = 1000
 _IN_SEGMENTS = re.compile("(?:uploads/)?[0-9a-f]{64}/[0-9a-f]{32}")
 
 _REPLACED_LEFT = "%r is stored; of what it replaced, segments may be left for a collection"
+_OPEN_LEFT = "an upload of %r was not begun, and may be left open all the same"
 _OWN_LEFT = "%r was not stored; some of its segments may be left for a collection"
 
 
@@ -136,8 +137,8 @@ class Multipart:
         moved = Moved(parts.size, progress)
 
         def store(number: int, open_part: OpenPart) -> Segment:
-            with closing(open_part()) as content:
-                return self._put(marker, number, _counted(content, moved, number))
+            with closing(open_part()) as content, _about(name):
+                return self._segments.put(marker, number, _counted(content, moved, number))
 
         tasks = (partial(store, number, part) for number, part in enumerate(parts, 1))
         return self._commit(marker, tasks, limit, moved)
@@ -184,10 +185,6 @@ class Multipart:
         tasks = (partial(store, number, segment) for number, segment in enumerate(segments, 1))
         self._commit(marker, tasks, self.limit(), moved)
         return True
-
-    def _put(self, marker: Marker, number: int, content: Content) -> Segment:
-        with _about(marker.name):
-            return self._segments.put(marker, number, content)
 
     def _commit(
         self,
@@ -338,13 +335,28 @@ class Multipart:
         """Begin an upload. Two requests.
 
         :raises FileExists: there is an object, and ``overwrite`` is False.
+        :raises FSError: with ``maybe_applied`` where an upload may be left that nobody knows of.
         """
         self.limit()
         begun = self._begun(name, properties, overwrite=overwrite)
         marker = replace(begun, kind="upload", id=upload or begun.id, size=size, until=until)
-        with _about(name):
-            self._segments.mark(marker)  # (1)
+        with _about(name, maybe_applied=None):
+            try:
+                self._segments.mark(marker)  # (1)
+            except BaseException as error:
+                if self._is_unbegun(marker) and isinstance(error, FSError):
+                    error.maybe_applied = False
+                raise
         return marker
+
+    def _is_unbegun(self, marker: Marker) -> bool:
+        """Remove the marker of an upload whose id nobody was told; tell whether it is gone."""
+        try:
+            self._segments.unmark(marker)
+        except FSError:
+            logger.warning(_OPEN_LEFT, marker.name, exc_info=True)
+            return False
+        return True
 
     def resume(self, name: str, upload: str) -> Marker:
         """Return what an upload was started with. One request.
@@ -378,14 +390,18 @@ class Multipart:
 
         :raises FileExists: it is put once, and was.
         :raises UploadClosed: it did not come in time.
+        :raises FSError: as ``Container.put``; with ``maybe_applied`` where it may be put.
         """
         told = content if progress is None else Told(content, progress)
-        segment = self._put(marker, number, told)  # (2)
+        # Where there are receipts, a segment alone is no part.
+        with _about(marker.name, maybe_applied=None if marker.size is None else False):
+            segment = self._segments.put(marker, number, told)  # (2)
         part = Part(number, segment.size, segment.etag)
         if marker.size is not None:
-            with _about(marker.name):
+            with _about(marker.name, maybe_applied=None):
                 self._segments.put_receipt(marker, part)
-        current = self._current(marker.name, marker.id)
+        with _about(marker.name, maybe_applied=True):
+            current = self._current(marker.name, marker.id)
         if current is not None and current.state == "aborted":
             with _about(marker.name):
                 self.sweeper.delete([segment.name, receipt_name(marker, number)])
@@ -470,15 +486,19 @@ class Multipart:
 
         :param parts: those that are known; a listing may not show them yet.
         :raises UploadClosed: it was completed.
+        :raises FSError: with ``maybe_applied`` where it may have ended, and segments may be left.
         """
         current = self._current(marker.name, marker.id)
         if current is None or current.state == "completed":
             raise upload_closed(marker.name)
-        with _about(marker.name):
+        with _about(marker.name, maybe_applied=None):
             self._segments.mark(replace(current, state="aborted"))
-            if self._has_given_way(current):
-                raise upload_closed(marker.name)
-            self._remove(current, parts)
+        with _about(marker.name, maybe_applied=True):
+            has_given_way = self._has_given_way(current)
+            if not has_given_way:
+                self._remove(current, parts)
+        if has_given_way:
+            raise upload_closed(marker.name)
 
     def _has_given_way(self, marker: Marker) -> bool:
         """Tell whether a completion was first, and its object stays."""
@@ -514,15 +534,18 @@ def _counted(content: Content, moved: Moved, number: int) -> Content:
 
 
 @contextmanager
-def _about(name: str, *, maybe_applied: bool = False) -> Iterator[None]:
+def _about(name: str, *, maybe_applied: bool | None = False) -> Iterator[None]:
     """Let errors of segments and markers tell of the object: it is what their caller knows.
 
-    :param maybe_applied: whether the object may have been stored.
+    :param maybe_applied: whether what the caller asked for may have been done; None: the error
+        says it.
     """
     try:
         yield
     except FSError as error:
-        error.filename, error.maybe_applied = name, maybe_applied
+        error.filename = name
+        if maybe_applied is not None:
+            error.maybe_applied = maybe_applied
         # Whoever knows the id of an upload may go on with it.
         error.args = (_IN_SEGMENTS.sub("<segments>", str(error)),)
         raise

@@ -542,7 +542,7 @@ def test_a_part_that_fails_leaves_the_upload_usable(
         swift_faults.add(fault, method="PUT", path="/000002/")
         with pytest.raises(SwiftUnavailable) as raised:
             upload.put_part(2, b"other")
-        assert (raised.value.filename, raised.value.maybe_applied) == ("big.bin", False)
+        assert (raised.value.filename, raised.value.maybe_applied) == ("big.bin", True)
     assert files.collect_garbage(older_than=0) == []
     upload.complete()
     assert files.read("big.bin") == WHOLE
@@ -595,7 +595,7 @@ def test_an_abort_that_failed_is_repeated(make_storage: MakeStorage, swift_fault
         swift_faults.add("status", **fault)
         with pytest.raises(SwiftUnavailable) as raised:
             upload.abort()
-        assert (raised.value.filename, raised.value.maybe_applied) == ("big.bin", False)
+        assert (raised.value.filename, raised.value.maybe_applied) == ("big.bin", True)
     upload.abort()
     assert kept(files) == []
 
@@ -1256,6 +1256,55 @@ def test_a_receipt_whose_answer_was_lost_is_known_again(
     swift_faults.add("after_status", method="PUT", path="receipts", status=503)
     part = upload.put_part(1, b"one")
     assert upload.receipts([1]) == [part]
+
+
+@pytest.mark.parametrize("is_removed", [True, False])
+def test_an_upload_whose_beginning_was_lost_is_removed_if_it_can_be(
+    make_storage: MakeStorage, swift_faults: Faults, is_removed: bool
+) -> None:
+    """Nobody was told its id, and a collection leaves open uploads alone."""
+    files = make_storage(retries=0)
+    files.start_upload("other").abort()  # So there is a container for it.
+    swift_faults.add("after_status", method="PUT", path=MARKER, status=503)
+    if not is_removed:
+        swift_faults.add("status", method="DELETE", path=MARKER, status=503)
+    with pytest.raises(SwiftUnavailable) as raised:
+        files.start_upload("big.bin")
+    assert (raised.value.filename, raised.value.maybe_applied) == ("big.bin", not is_removed)
+    assert [each.filename for each in files.list_uploads()] == ["big.bin"] * (not is_removed)
+
+
+#: By the size of an upload: what of a part is lost, and whether that part may be put.
+LOST: list[tuple[int | None, dict[str, Any], bool]] = [
+    (None, {"method": "PUT", "path": "/000001/"}, True),
+    (None, {"method": "GET", "path": MARKER}, True),
+    (3, {"method": "PUT", "path": "/000001/"}, False),  # Without a receipt it is no part.
+    (3, {"method": "(PUT|HEAD)", "path": "/receipts/", "times": 2}, True),
+    (3, {"method": "GET", "path": MARKER}, True),
+]
+
+
+@pytest.mark.parametrize("tiers", ["one", "two"])
+def test_a_part_whose_answer_was_lost_may_be_put(
+    make_storage: MakeStorage, make_tiered: MakeStorage, swift_faults: Faults, tiers: str
+) -> None:
+    files = make_storage(retries=0) if tiers == "one" else make_tiered(swift_retries=0)
+    files.start_upload("other").put_part(1, b"one")  # So there is a container for it.
+    for number, (size, lost, maybe_applied) in enumerate(LOST):
+        name = f"{number}.bin"
+        upload = files.start_upload(name, size=size)
+        swift_faults.add("after_status", status=503, **lost)
+        with pytest.raises(SwiftUnavailable) as raised:
+            upload.put_part(1, b"one")
+        assert (raised.value.filename, raised.value.maybe_applied) == (name, maybe_applied)
+        swift_faults.clear()
+        if not maybe_applied:
+            assert upload.receipts([1]) == [None]
+            upload.put_part(1, b"one")
+        [part] = upload.list_parts() if size is None else upload.receipts([1])
+        assert part is not None
+        upload.complete([part])
+        assert files.read(name) == b"one"
 
 
 @pytest.mark.parametrize("size", [None, 3])

@@ -12,15 +12,18 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def about(name: str, revision: str, *, maybe_applied: bool = False) -> Iterator[None]:
+def about(name: str, revision: str, *, maybe_applied: bool | None = False) -> Iterator[None]:
     """Say of what is raised here that it is about an object, whose blob is at a revision.
 
-    :param maybe_applied: whether the object may have been stored. A blob alone is nothing.
+    :param maybe_applied: whether the object may have been stored: a blob alone is nothing. None:
+        the error says it, as where the blob's parts are what was asked for.
     """
     try:
         yield
     except FSError as error:
-        error.filename, error.maybe_applied = name, maybe_applied
+        error.filename = name
+        if maybe_applied is not None:
+            error.maybe_applied = maybe_applied
         error.args = (str(error).replace(repr(revision), repr(name)),)
         raise
 

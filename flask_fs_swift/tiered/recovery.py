@@ -10,8 +10,10 @@ While Swift is down, what is to be deleted waits for it, in the rows, for longer
 
 State, guarded by ``_lock``:
 
-``_tasks``    what the cleaner has still to do.
+``_tasks``    what the cleaner has still to do, up to ``MOST_TASKS``.
+``_has_more`` whether more was to be done than that: the rows remember it.
 ``_cleaner``  works beside the callers; None while there is nothing to do.
+``_ended``    opens at the end of that cleaner.
 ``_next``     when this process looks again whether it is its turn to recover (monotonic seconds).
 ``_closed``   whether nothing more is to be begun.
 """
@@ -25,7 +27,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from flask_fs_swift.concurrency import Strand, forget_after_fork, new_lock, program_ends
+from flask_fs_swift.concurrency import Latch, Strand, forget_after_fork, new_lock, program_ends
 from flask_fs_swift.errors import FSError
 
 from .retired import Retired
@@ -33,7 +35,7 @@ from .revisions import is_ours
 from .rows import Write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from flask_fs_swift.backend import Blobs
 
@@ -41,6 +43,11 @@ if TYPE_CHECKING:
     from .rows import Rows
 
 logger = logging.getLogger(__name__)
+
+#: Tasks that wait for a cleaner in memory.
+MOST_TASKS = 1000
+#: Of an interval, the part for which nobody else recovers: over before who claimed it looks again.
+CLAIMED = 0.9
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,9 @@ class Recovery:
         self._interval = interval
         self._lock = new_lock()
         self._tasks: deque[Callable[[], object]] = deque()
+        self._has_more = False
         self._cleaner: Strand | None = None
+        self._ended = Latch()
         self._next = 0.0
         self._closed = False
         forget_after_fork(self)
@@ -82,6 +91,7 @@ class Recovery:
             self._cleaner.abandon()
         self._lock = new_lock()
         self._tasks = deque()
+        self._has_more = False
         self._cleaner = None
         self._next = 0.0
 
@@ -112,35 +122,48 @@ class Recovery:
         else:
             self.clean([revision] if abandoned else [])
 
-    def close(self) -> None:
-        """Begin nothing more; wait for what is being done. What is left is in the rows."""
+    def close(self, timeout: float = 30.0) -> bool:
+        """Begin nothing more; wait for what is being done. What is left is in the rows.
+
+        :param timeout: seconds; what takes longer goes on.
+        :returns: whether it has ended.
+        """
         with self._lock:
             self._closed = True
             self._tasks.clear()
-            cleaner = self._cleaner
-        if cleaner is not None:
-            cleaner.join()
+            self._has_more = False
+            cleaner, ended = self._cleaner, self._ended
+        if cleaner is None:
+            return True
+        if not ended.wait(timeout):
+            return False
+        cleaner.join()
+        return True
 
     def wait(self) -> None:
         """Wait until all that was begun is done."""
         while (cleaner := self._cleaner) is not None:
             cleaner.join()
 
-    def _begin(self, tasks: Iterable[Callable[[], object]]) -> None:
+    def _begin(self, tasks: Sequence[Callable[[], object]]) -> None:
         cleaner = None
         with self._lock:
             if self._closed:
                 return
-            self._tasks.extend(tasks)
+            room = MOST_TASKS - len(self._tasks)
+            self._tasks.extend(tasks[:room])
+            self._has_more = self._has_more or len(tasks) > room
             if self._cleaner is None:
-                cleaner = self._cleaner = Strand(self._work)
+                self._ended = Latch()
+                cleaner = self._cleaner = Strand(self._work, self._ended.open)
         if cleaner is None:
             return
         try:
             cleaner.start()
         except RuntimeError:  # No thread is left, or the program is ending.
             with self._lock:
-                self._cleaner = None
+                self._cleaner, ended = None, self._ended
+            ended.open()
             logger.warning("retired blobs are left to a recovery", exc_info=True)
 
     def _work(self) -> None:
@@ -157,13 +180,18 @@ class Recovery:
 
     def _next_task(self) -> Callable[[], object] | None:
         with self._lock:
-            if self._tasks and not program_ends():
-                return self._tasks.popleft()
+            if not program_ends():
+                if self._tasks:
+                    return self._tasks.popleft()
+                if self._has_more:
+                    self._has_more = False
+                    return self.run
             self._cleaner = None
             return None
 
     def _run_in_turn(self) -> None:
-        if self._rows.log.claim_recovery(self._lease.owner, self._interval or 0.0):
+        seconds = (self._interval or 0.0) * CLAIMED
+        if self._rows.log.claim_recovery(self._lease.owner, seconds):
             self.run()
 
     # By whoever calls.

@@ -6,8 +6,11 @@ however few bytes they have.
 
 1. Enter the revision in the change log.
 2. Begin an upload of the revision in Swift; store the parts.
-3. Join them in Swift: the blob.
+3. Join them in Swift: the blob; where an object may not be overwritten, if there is none.
 4. In one transaction point the object at it: the **commit point**.
+
+What fails between the last two leaves the parts joined: the upload takes no others, and can be
+completed with these, or aborted.
 
 Aborting is one transaction as well: it retires the revision. Whichever comes first of the two
 decides; a repetition of either finds it in the rows.
@@ -91,7 +94,7 @@ class TieredUploads:
             lifetime = min(left, self._lifetime)
             entered = self._rows.log.enter(change, self._lease.owner, lifetime)  # (1)
         if entered is None:
-            raise FileExists(f"{name!r} exists", filename=name)
+            raise _exists(name)
         try:
             with about(name, revision):
                 begun = self._blobs.start(
@@ -130,7 +133,7 @@ class TieredUploads:
     ) -> Part:
         """Store a part."""
         inner = _inner(marker)
-        with about(marker.name, inner.name):
+        with about(marker.name, inner.name, maybe_applied=None):
             return self._blobs.put_part(inner, number, content, progress)
 
     def parts(self, marker: Marker, after: int = 0) -> Iterator[Part]:
@@ -155,9 +158,14 @@ class TieredUploads:
         """Make the object of these parts; again, with the same outcome.
 
         One transaction, and what Swift's takes.
+
+        :raises FileExists: there is an object, and the upload may not overwrite it. Unless that
+            has come at this very moment, the upload is as it was.
         """
         name = marker.name
         inner = _inner(marker)
+        if not marker.overwrite:
+            self._check_free(marker, inner.name)
         with about(name, inner.name):
             info = replace(self._blobs.complete(inner, parts), name=name)  # (3)
         new = New(info, revision=inner.name)
@@ -166,10 +174,24 @@ class TieredUploads:
             [written] = self._rows.compare_and_write(write)  # (4), the commit point
         self._recovery.clean(written.retired)
         if written.result == "exists":
-            raise FileExists(f"{name!r} exists", filename=name)
+            raise _exists(name)
         if written.result == "fenced":
             raise upload_closed(name)
         return info
+
+    def _check_free(self, marker: Marker, revision: str) -> None:
+        """Refuse what the commit would, before parts are joined that never come apart again.
+
+        :raises FileExists: there is an object of another.
+        """
+        with naming(marker.name):
+            stored = self._rows.find(marker.name)
+            if stored is None or stored.version == marker.id:
+                return
+            # Asked after it: if this has been completed and replaced, it is repeated.
+            is_open = self._rows.log.change(revision) is not None
+        if is_open:
+            raise _exists(marker.name)
 
     def abort(self, marker: Marker, parts: Collection[Part]) -> None:
         """End an upload and remove its parts. One transaction decides, Swift's abort follows."""
@@ -192,6 +214,10 @@ class TieredUploads:
         if not dry_run:
             self._recovery.run()
         return self._blobs.collect(older_than, dry_run=dry_run)
+
+
+def _exists(name: str) -> FileExists:
+    return FileExists(f"{name!r} exists", filename=name)
 
 
 def _inner(marker: Marker) -> Marker:

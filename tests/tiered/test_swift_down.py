@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from flask_fs_swift import SwiftUnavailable, UploadClosed
+from flask_fs_swift import FS, SwiftUnavailable, UploadClosed
 
 from .seeing import (
     assert_nothing_is_left,
@@ -22,14 +23,16 @@ from .seeing import (
     recovery_of,
     retired,
 )
+from .sides import sides_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from conftest import MakeStorage
 
     from flask_fs_swift import Storage
-    from flask_fs_swift.devserver import Faults
+    from flask_fs_swift.devserver import DevServer, Faults
 
 OLD, NEW = os.urandom(5000), os.urandom(6000)
 
@@ -256,6 +259,16 @@ def test_a_verb_recovers_once_in_an_interval(make_tiered: MakeStorage) -> None:
         upload.complete([part])
 
 
+def test_who_recovers_may_do_so_again_when_it_looks_again(make_tiered: MakeStorage) -> None:
+    """Were the interval another's by then, a lone process would recover every other time."""
+    files = make_tiered(tiered_recovery_interval=1000)
+    files.exists("absent")
+    recovery_of(files).wait()
+    claim = "SELECT lease - started FROM fs_changes WHERE kind = 'recovery'"
+    [seconds] = column(files, f"{claim} AND container = :container")
+    assert 800 < seconds < 999
+
+
 def test_what_a_cleaner_cannot_foresee_does_not_end_all_cleaning(
     files: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,3 +283,31 @@ def test_what_a_cleaner_cannot_foresee_does_not_end_all_cleaning(
     files.delete("large")
     recovery.wait()
     assert blobs(files) == set()
+
+
+class _Stuck:
+    """Blobs whose deletion takes until it may go on."""
+
+    def __init__(self) -> None:
+        self.has_begun, self.may_go_on = threading.Event(), threading.Event()
+
+    def purge(self, _name: str) -> None:
+        self.has_begun.set()
+        assert self.may_go_on.wait(30)
+
+
+def test_closing_waits_for_a_deletion_no_longer_than_it_may(
+    swift_server: DevServer,
+    swift_settings: dict[str, object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stuck = _Stuck()
+    with sides_of(swift_server, swift_settings, tmp_path) as sides:
+        sides.files.write("large", OLD)
+        monkeypatch.setattr(sides.backend.recovery, "_blobs", stuck)
+        sides.files.delete("large")
+        assert stuck.has_begun.wait(30)
+        assert not FS().close(sides.app, timeout=0.01)
+        stuck.may_go_on.set()
+        assert FS().close(sides.app)

@@ -27,7 +27,7 @@ from flask_fs_swift.tiered.rows import Rows
 from flask_fs_swift.tiered.tables import changes, objects, retired
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from sqlalchemy import Engine
     from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -137,7 +137,7 @@ class _Recovery(Recovery):
         super().__init__(rows, blobs, lease, None)
         self.left: deque[Callable[[], object]] = deque()
 
-    def _begin(self, tasks: Iterable[Callable[[], object]]) -> None:
+    def _begin(self, tasks: Sequence[Callable[[], object]]) -> None:
         self.left.extend(tasks)
 
     def work_off(self) -> None:

@@ -245,14 +245,37 @@ def test_a_completion_that_may_not_overwrite_leaves_the_upload_open(world: World
         with pytest.raises(FileExists):
             uploads.complete(marker, parts)
     world.recovered()
+    parts.append(uploads.put_part(marker, 2, Held(PARTS), None))
     host.backend.delete(NAME)
-    assert uploads.complete(marker, parts).size == len(LARGE)
-    assert world.recovered().read(NAME) == LARGE
+    info = uploads.complete(marker, parts)
+    assert world.recovered().read(NAME) == LARGE + PARTS
+    host.put(NAME, SMALL)
+    assert uploads.complete(marker, parts) == info
+    assert world.recovered().read(NAME) == SMALL
     with pytest.raises(UploadClosed):
         uploads.abort(marker, parts)
     uploads.abort(before.marker, before.parts)
     host.work_off()
-    assert world.recovered().read(NAME) == LARGE
+    assert world.recovered().read(NAME) == SMALL
+
+
+@pytest.mark.parametrize("end", ["complete", "abort"])
+def test_a_completion_that_is_refused_by_its_commit_has_joined_its_parts(
+    world: World, end: str
+) -> None:
+    """They never come apart: it is completed with just these, or aborted."""
+    host = world.host(Meanwhile("compare_and_write", partial(write, world, SMALL)))
+    uploads = host.backend.multipart
+    marker = uploads.start(NAME, Properties("text/plain"), overwrite=False)
+    parts = [uploads.put_part(marker, 1, Held(LARGE), None)]
+    with pytest.raises(FileExists):
+        uploads.complete(marker, parts)
+    with pytest.raises(UploadClosed):
+        uploads.put_part(marker, 1, Held(PARTS), None)
+    host.backend.delete(NAME)
+    getattr(uploads, end)(marker, parts)
+    host.work_off()
+    assert world.recovered().read(NAME) == (LARGE if end == "complete" else None)
 
 
 def test_two_that_clean_delete_a_blob_once(world: World) -> None:

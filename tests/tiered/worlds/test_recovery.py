@@ -17,6 +17,8 @@ from .operations import LARGE, NAME, PARTS, SMALL, prepared
 from .steps import Meanwhile
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from flask_fs_swift.backend import Blobs
 
     from .conftest import MakeWorld
@@ -152,4 +154,31 @@ def test_what_nobody_has_thought_of_does_not_stop_the_cleaner(world: World) -> N
     recovery.wait()
     assert len(blobs.purged) == 1
     assert threading.active_count() < 50
+    recovery.close()
+
+
+class _Watched:
+    """Blobs of which each that is deleted is told of."""
+
+    def __init__(self, told: Callable[[str], object]) -> None:
+        self.purge = told
+
+
+def test_a_cleaner_keeps_few_tasks_in_memory_and_does_all(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = world.host()
+    for number in range(5):
+        host.put(f"{number}", LARGE)
+        host.backend.delete(f"{number}")
+    monkeypatch.setattr("flask_fs_swift.tiered.recovery.MOST_TASKS", 2)
+    rows = Rows(world.database, world.container)
+    purged: dict[str, int] = {}
+    blobs = _Watched(lambda revision: purged.update({revision: len(recovery._tasks)}))
+    recovery = Recovery(rows, cast("Blobs", blobs), Lease(rows.log, 60), None)
+    revisions = set(world.retired())
+    recovery.clean(sorted(revisions))
+    recovery.wait()
+    assert set(purged) == revisions
+    assert max(purged.values()) < 2
     recovery.close()
