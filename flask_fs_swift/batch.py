@@ -541,7 +541,7 @@ class _Core(Generic[S]):
 
     def interrupt(self, error: BaseException) -> None:
         """End the batch in order: an operation raised what ends a program, or a greenlet."""
-        self._interruption = error
+        self._interruption = self._interruption or error
         self.stopped = True
 
     def _tell(self) -> None:

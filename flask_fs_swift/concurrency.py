@@ -498,7 +498,7 @@ def hold_for_fork(owner: Any) -> None:
 class _Forking:
     """Forks of one process, one after the other.
 
-    ``_lock`` is held from before a fork until after it, and guards ``_held``: who was told.
+    ``_lock`` is held from before a fork until after it, and guards ``_held``: who awaits its end.
     """
 
     def __init__(self) -> None:
@@ -507,15 +507,18 @@ class _Forking:
 
     def begin(self) -> None:
         self._lock.acquire()
-        self._held = list(_holding)
-        for owner in self._held:
+        for owner in list(_holding):
+            # What this raises, such as an interrupt, ends the loop and not the fork.
             owner.before_fork()
+            self._held.append(owner)
 
     def end_in_parent(self) -> None:
         held, self._held = self._held, []
-        for owner in held:
-            owner.after_fork_in_parent()
-        self._lock.release()
+        try:
+            for owner in held:
+                owner.after_fork_in_parent()
+        finally:
+            self._lock.release()
 
     def end_in_child(self) -> None:
         self._held = []

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import re
 import time
 from contextlib import closing, contextmanager
@@ -194,6 +195,7 @@ class Multipart:
         moved: Moved,
     ) -> ObjectInfo:
         stored: dict[int, Segment] = {}
+        process = os.getpid()
         try:
             with _about(marker.name):
                 self._segments.mark(marker)  # (1)
@@ -207,13 +209,13 @@ class Multipart:
             segments = [stored[index] for index in sorted(stored)]
             listed = self._nested(marker, segments, limit)
         except BaseException:
-            self._undo(marker, stored.values())
+            self._undo(marker, stored.values(), process)
             raise
         try:
             info = self._join(marker, listed)  # (3), the commit point
         except FSError as error:
             if not error.maybe_applied:
-                self._undo(marker, stored.values())
+                self._undo(marker, stored.values(), process)
             raise
         try:
             self._segments.unmark(marker)  # (4)
@@ -223,8 +225,13 @@ class Multipart:
             logger.warning(_REPLACED_LEFT, marker.name, exc_info=True)
         return info
 
-    def _undo(self, marker: Marker, stored: Collection[Segment]) -> None:
-        """Remove what a failed write has stored: what it knows of, and what is listed."""
+    def _undo(self, marker: Marker, stored: Collection[Segment], process: int) -> None:
+        """Remove what a failed write has stored: what it knows of, and what is listed.
+
+        :param process: that began it. In a forked child a copy of its greenlet fails.
+        """
+        if os.getpid() != process:
+            return
         try:
             self.sweeper.delete(segment.name for segment in stored)
             self.sweeper.delete(found.name for found in self._segments.of_upload(marker))

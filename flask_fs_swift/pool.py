@@ -360,10 +360,13 @@ class Pool:
     def equip(self, slot: Slot, home: object, waited: float = 0.0) -> Connection:
         """Put a connection into a slot that is the caller's, if it has none that can be used.
 
-        :raises FSError: the pool was closed.
+        :raises FSError: the pool was closed; or the slot is the parent's of a forked process.
         """
         if self._closing is not None:
             raise _closed()
+        if slot.generation != self._generation:
+            # Copies of the parent's greenlets clean up what is the parent's.
+            raise FSError("this began in the process that this one was forked from")
         if slot.home is not home:
             self._rehome(slot, home)
         if slot.connection is None:

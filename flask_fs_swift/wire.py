@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import weakref
 from typing import TYPE_CHECKING
 
-from .concurrency import Arrivals
+from .concurrency import Arrivals, forget_after_fork
 from .http1 import Malformed
 
 if TYPE_CHECKING:
@@ -53,6 +54,19 @@ class Wire:
         # One that is dropped, or left open when the program ends, needs no warning.
         self._closing = weakref.finalize(self, self._socket.close)
         self._arrivals = Arrivals(self._socket.fileno())
+        forget_after_fork(self)
+
+    def after_fork(self) -> None:
+        """Leave the connection to the parent: copies of its greenlets find it at its end.
+
+        A child of a gevent process has them all. What one of them received would be absent from
+        what the parent's receives.
+        """
+        if self._socket.fileno() >= 0:
+            ended, other = socket.socketpair()
+            with ended:
+                other.close()
+                os.dup2(ended.fileno(), self._socket.fileno())
 
     def wait_at_most(self, timeout: float) -> None:
         """Set the seconds that each wait may last."""

@@ -20,6 +20,7 @@ step copies the blob inside Swift.
 from __future__ import annotations
 
 import copy
+import os
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
@@ -199,11 +200,13 @@ class TieredBackend:
                 )  # (1)
             if entered is None:
                 raise _exists(name)
+            process = os.getpid()
             try:
                 with self._lease.kept(revision), about(name, revision):
                     blob = put(revision, given_up)  # (2)
             except BaseException:
-                self.recovery.give_up(revision)
+                if os.getpid() == process:  # Not a copy of the greenlet, in a forked child.
+                    self.recovery.give_up(revision)
                 raise
             info = replace(described, size=blob.size, etag=blob.etag, is_manifest=blob.is_manifest)
             if expires_after is not None:

@@ -198,6 +198,7 @@ def a_fork_in_the_middle_harms_neither() -> None:
 
     def child() -> None:
         nonlocal outcomes
+        here.nap()  # Copies of greenlets end.
         with pytest.raises(FSError, match="forked"):
             next(outcomes)
         assert list(outcomes) == []
@@ -220,6 +221,35 @@ def a_fork_in_the_middle_harms_neither() -> None:
     assert [exit_code(pid) for pid in pids] == [0, 0]
     assert sorted(outcome.index for outcome in seen) == list(range(COUNT))
     assert [outcome.error for outcome in seen] == [None] * COUNT
+    assert_over(pool)
+
+
+def a_child_undoes_nothing_of_a_large_put() -> None:
+    """It ends its copy of the greenlet that puts, which cleans up as if it had been killed."""
+    files, pool = new_storage(segment_size=100_000)
+    content = os.urandom(1_000_000)
+    faults().add("slow_upload", method="PUT", path="_segments/", seconds=0.2, times=4)
+    process = os.getpid()
+
+    def put() -> list[Outcome]:
+        try:
+            return list(files.many([Put("large", content)]))
+        except FSError:
+            assert os.getpid() != process
+            return []
+
+    batch = here.Spawned(put)
+    here.until(lambda: any("_segments/" in each.path for each in faults().requests()))
+
+    def child() -> None:
+        for _ in range(50):
+            here.nap()
+        assert (pool.stats().lent, pool.stats().batched, pool.stats().opened) == (0, 0, 0)
+
+    assert exit_code(fork(child)) == 0
+    [outcome] = batch.result()
+    assert outcome.error is None
+    assert files.read("large") == content
     assert_over(pool)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import gc
 import os
 import secrets
+import socket
 import sys
 import traceback
 import warnings
 from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING
+
+from flask_fs_swift.wire import Wire
 
 from . import here
 from .load import prepare
@@ -96,6 +99,25 @@ def a_fork_while_the_locks_are_held_leaves_the_child_none_of_them() -> None:
     login = backend._login.tokens  # type: ignore[attr-defined]
     with pool._lock, login._lock:
         pid = fork(partial(write_and_read, files, "child"))
+    assert exit_code(pid) == 0
+
+
+def a_child_takes_nothing_from_a_greenlet_that_receives() -> None:
+    """Although it has a copy of it, which waits for the same bytes."""
+    import gevent
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        wire = Wire("127.0.0.1", listener.getsockname()[1], None, 60.0)
+        served, _ = listener.accept()
+    with served:
+        receiver = gevent.spawn(wire.receive, 100)
+        gevent.sleep(0.01)
+        pid = fork(lambda: receiver.get(timeout=10))
+        served.sendall(b"whole")
+        # Until then the parent receives nothing.
+        waited: Callable[..., object] = here.native("os", "waitid")
+        waited(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert receiver.get(timeout=10) == b"whole"
     assert exit_code(pid) == 0
 
 

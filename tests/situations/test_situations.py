@@ -108,6 +108,11 @@ def test_a_fork_in_the_middle_of_a_batch_harms_neither(run: Run, situation: str)
 
 
 @in_every_situation
+def test_a_child_undoes_nothing_of_a_large_put(run: Run, situation: str) -> None:
+    run(situation, "batches", "a_child_undoes_nothing_of_a_large_put")
+
+
+@in_every_situation
 def test_a_program_that_ends_in_the_middle_of_a_batch_ends(run: Run, situation: str) -> None:
     run(situation, "batches", "a_program_that_ends_in_the_middle_ends")
 
@@ -149,6 +154,10 @@ def test_the_impatient_share_a_failure(run: Run, situation: str) -> None:
 @in_every_situation
 def test_children_and_parent_work_on_sockets_of_their_own(run: Run, situation: str) -> None:
     run(situation, "forks", "children_and_parent_work_on_sockets_of_their_own")
+
+
+def test_a_child_takes_nothing_from_a_greenlet_that_receives(run: Run) -> None:
+    run(PATCHED, "forks", "a_child_takes_nothing_from_a_greenlet_that_receives")
 
 
 @in_every_situation
