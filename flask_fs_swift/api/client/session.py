@@ -22,7 +22,8 @@ from flask_fs_swift.api.tokens import LIFETIME, PARAMETER
 from flask_fs_swift.api.wire import content_type_of
 from flask_fs_swift.ranges import WHOLE, byte_range
 
-from .calls import Calls, Line
+from .calls import Calls
+from .connections import Line
 from .endpoint import Endpoint, Signer
 from .fetched import described, fetched
 from .many import Results
