@@ -36,6 +36,7 @@ from flask_fs_swift.api.client.failures import (
 from flask_fs_swift.api.client.operations import UNKNOWN, Delete, Get, Head, Operation, Put, Result
 from flask_fs_swift.api.client.session import Client, Session
 from flask_fs_swift.api.wire import closing
+from flask_fs_swift.errors import StreamBroken
 
 from .rawserver import BOUNDARY, NEXT, Part, RawServer, Request, Store, answer_part
 from .test_client import Blocks
@@ -672,6 +673,33 @@ def test_a_file_that_cannot_be_read_fails_alone(session_of: Any) -> None:
     results = done(session, [Put(b"x", "a"), Put(Broken(b"xyz"), "b"), Put(b"y", "c"), Get("d")])
     assert [type(each.error) for each in results] == [type(None), OSError, type(None), type(None)]
     assert [part.key for part in batches(session)[0]] == ["a", "c", "d"]
+
+
+def test_a_file_that_reads_little_at_a_time_is_stored_whole_and_a_shorter_one_not(
+    session_of: Any,
+) -> None:
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(min(size or 0, 100))
+
+    content = os.urandom(2000)
+    slow, shrinks, grows = Slow(content), io.BytesIO(content), io.BytesIO(content)
+
+    def operations() -> Iterator[Put]:
+        for key, file in (("slow", slow), ("shrinks", shrinks), ("grows", grows)):
+            yield Put(file, key, compression="none")
+        shrinks.truncate(500)
+        grows.seek(0, io.SEEK_END)
+        grows.write(b"more")
+        grows.seek(0)
+
+    store = Store()
+    results = done(session_of(store), operations())
+    assert [type(each.error) for each in results] == [type(None), StreamBroken, type(None)]
+    assert {key: body for key, (_, body) in store.objects.items()} == {
+        "slow": content,
+        "grows": content,
+    }
 
 
 # 11. Connections.

@@ -11,7 +11,7 @@ import io
 import logging
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from flask_fs_swift.api.description import Description
 from flask_fs_swift.api.escaping import header_of, key_of
@@ -29,7 +29,7 @@ from flask_fs_swift.api.wire import Head as PartHead
 
 from .calls import TAIL
 from .compression import compress, longest
-from .content import blocks_of, size_of
+from .extent import in_place
 from .failures import AnswerBroken, RequestError, failure_of
 from .fetched import Fetched
 from .operations import Delete, Get, Head, Operation, Put
@@ -185,15 +185,8 @@ def _body_of(task: Task) -> bytes:
     storing = task.storing
     if storing is None:
         return b""
-    content = storing.content
-    if isinstance(content, (bytes, bytearray, memoryview)):
-        body = bytes(content)
-    else:
-        # As much as it said that it has: more may not fit.
-        size = size_of(content) or 0
-        body = b"".join(blocks_of(io.BytesIO(cast("io.BufferedIOBase", content).read(size))))
-        if (longest(size) if storing.compresses else size) > LARGEST:
-            raise ValueError("the file has grown since it was looked at")
+    # As much as it had when it was looked at: more may not fit.
+    body = b"".join(in_place(storing.content, storing.size or 0).blocks())
     return compress(body) if storing.compresses else body
 
 
