@@ -23,6 +23,7 @@ from auth.certificates import Authority
 from situations.here import until
 
 from flask_fs_swift.api.client import many
+from flask_fs_swift.api.client.extent import SpoolFailed
 from flask_fs_swift.api.client.failures import (
     AnswerBroken,
     AnswerLost,
@@ -700,6 +701,33 @@ def test_a_file_that_reads_little_at_a_time_is_stored_whole_and_a_shorter_one_no
         "slow": content,
         "grows": content,
     }
+
+
+def test_a_part_that_is_long_is_in_a_temporary_file(session_of: Any, tmp_path: Path) -> None:
+    store, content = Store(), os.urandom(3 * MIB)
+    session = session_of(store, spool_dir=tmp_path)
+    lost = session_of(store, spool_dir=tmp_path / "absent")
+    session.put(content, "long", compression="none")
+    session.put(b"text", "short")
+    gets = [Get("long"), Get("short"), Get("long")]
+    values = [each.value for each in done(session, gets, 1)]
+    assert [value.read() for value in values] == [content, b"text", content]
+    results = done(lost, gets, 1)
+    assert [type(each.error) for each in results] == [SpoolFailed, type(None), SpoolFailed]
+    assert results[1].value.read() == b"text"
+
+
+def test_a_part_that_is_cut_off_leaves_no_temporary_file_open(session_of: Any) -> None:
+    def cut(request: Request) -> None:
+        parts = request.parts()
+        request.begin()
+        request.chunk(parts[0].good(b"x") + parts[1].good(bytes(2 * MIB)))
+        request.connection.shutdown(socket.SHUT_RDWR)
+
+    results = done(session_of(cut), [Get("a"), Get("b")], 1)
+    assert [type(each.error) for each in results] == [type(None), AnswerLost]
+    del results
+    gc.collect()  # Which would warn of a file that is open.
 
 
 # 11. Connections.

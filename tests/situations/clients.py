@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from flask_fs_swift.api.client.fetched import Fetched
     from flask_fs_swift.api.client.session import Session
 
-LARGE = os.urandom(500_000)
+LARGE = os.urandom(1_200_000)
 KEPT = 2
 
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -62,6 +63,9 @@ PATIENCE = 0.25
 
 class Sender(Protocol):
     """What requests are sent with."""
+
+    #: For temporary files; None: where the system has them.
+    folder: str | None
 
     def plan(self, operation: Put) -> Storing:
         """Return how content is to be stored."""
@@ -483,11 +487,12 @@ def _exchange(
     job: _Job, sender: Sender, tell: Callable[[Task, Any, Exception | None], None]
 ) -> None:
     boundary = new_boundary()
-    batch = Batch(job.tasks, boundary)
+    batch = Batch(job.tasks, boundary, sender.folder)
     answer = sender.post(boundary, batch.request(), job.line)
     try:
-        for task, value, error in batch.results(answer):
-            tell(task, value, error)
+        with closing(batch.results(answer)) as results:
+            for task, value, error in results:
+                tell(task, value, error)
     except BaseException:
         answer.close()
         raise

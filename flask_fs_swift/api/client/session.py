@@ -405,8 +405,9 @@ class _Sender:
     """What ``many`` sends its requests with."""
 
     def __init__(self, session: Session) -> None:
+        self.folder = session._habits.folder  # noqa: SLF001 - it is a part of the session
         self.plan = session.usecase.storing
-        self.store = session._store  # noqa: SLF001 - it is a part of the session
+        self.store = session._store  # noqa: SLF001 - likewise
         self.post = session._post  # noqa: SLF001 - likewise
 
 
