@@ -775,7 +775,7 @@ def test_all_of_that_holds_over_tls(tmp_path: Path) -> None:
             assert next(results).error is None
         assert time.monotonic() - began < 5
         assert gone.wait(PATIENCE)
-        with pytest.raises(RequestError):
+        with pytest.raises(Unreachable):
             Client(server.url, connect_retries=0).session("reports").get("a")
         client.close()
     finally:

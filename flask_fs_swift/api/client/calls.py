@@ -22,7 +22,6 @@ from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
     MaxRetryError,
-    NewConnectionError,
 )
 from urllib3.util import parse_url
 
@@ -334,7 +333,7 @@ def _cause(error: ContentFailed) -> BaseException:
 
 def _failure(error: Exception, method: str, key: str | None) -> RequestError:
     reason = error.reason if isinstance(error, MaxRetryError) else error
-    if isinstance(reason, (NewConnectionError, ConnectTimeoutError)):
+    if isinstance(reason, ConnectTimeoutError):
         return Unreachable(f"no connection: {reason}", key=key)
     changes = method not in _READING
     return AnswerLost(f"no whole answer: {reason}", key=key, maybe_applied=changes)

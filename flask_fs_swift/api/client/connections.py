@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from flask_fs_swift.concurrency import Latch, socket_home
 
@@ -88,8 +89,18 @@ class _Connection(HTTPConnection):
     line: Line | None = None
 
     def connect(self) -> None:
+        """Connect, over TLS until both sides trust each other.
+
+        :raises ConnectTimeoutError: it failed, in whatever way: nothing was sent.
+        """
         self.home = socket_home()
-        super().connect()
+        try:
+            super().connect()
+        except ConnectTimeoutError:
+            raise
+        except (HTTPError, OSError) as error:
+            # Not all of urllib3's errors tell a handshake's end from an answer's.
+            raise NewConnectionError(self, str(error)) from error
         self._tell()
 
     def request(self, *args: Any, **kwargs: Any) -> None:
