@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import zstandard
+from auth.certificates import Authority
 
 from flask_fs_swift.api.client import compression
 from flask_fs_swift.api.client.compression import Expansion, compressed, longest
@@ -42,6 +43,7 @@ from .rawuploads import Uploads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from flask_fs_swift.events import Event
 
@@ -194,6 +196,18 @@ def test_what_cannot_be_sent_is_refused_before_anything_is(
 def test_text_is_no_content(connect: Any, content: Any) -> None:
     with pytest.raises(TypeError):
         connect("http://127.0.0.1:1").put(content, "a")
+
+
+def test_where_no_handshake_succeeds_nothing_was_sent(connect: Any, tmp_path: Path) -> None:
+    server = RawServer(Store(), context=Authority(tmp_path, "unknown").server())
+    with closing(server), socket.create_server(("127.0.0.1", 0)) as silent:
+        silent_url = f"https://127.0.0.1:{silent.getsockname()[1]}"
+        for url in server.url, silent_url:
+            session = connect(url, connect_timeout=0.5, connect_retries=1)
+            with pytest.raises(Unreachable) as caught:
+                session.put(b"x", "a")
+            assert not caught.value.maybe_applied
+    assert (server.requests, server.connections) == ([], 2)
 
 
 def test_precompressed_content_is_sent_as_it_is(serve: Serve, connect: Any) -> None:

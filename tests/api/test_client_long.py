@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import zstandard
 
-from flask_fs_swift.api.client.calls import Line
+from flask_fs_swift.api.client.connections import Line
 from flask_fs_swift.api.client.failures import (
     AnswerBroken,
     AnswerLost,

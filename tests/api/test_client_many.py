@@ -23,6 +23,7 @@ from auth.certificates import Authority
 from situations.here import until
 
 from flask_fs_swift.api.client import many
+from flask_fs_swift.api.client.extent import SpoolFailed
 from flask_fs_swift.api.client.failures import (
     AnswerBroken,
     AnswerLost,
@@ -36,6 +37,7 @@ from flask_fs_swift.api.client.failures import (
 from flask_fs_swift.api.client.operations import UNKNOWN, Delete, Get, Head, Operation, Put, Result
 from flask_fs_swift.api.client.session import Client, Session
 from flask_fs_swift.api.wire import closing
+from flask_fs_swift.errors import StreamBroken
 
 from .rawserver import BOUNDARY, NEXT, Part, RawServer, Request, Store, answer_part
 from .test_client import Blocks
@@ -674,6 +676,60 @@ def test_a_file_that_cannot_be_read_fails_alone(session_of: Any) -> None:
     assert [part.key for part in batches(session)[0]] == ["a", "c", "d"]
 
 
+def test_a_file_that_reads_little_at_a_time_is_stored_whole_and_a_shorter_one_not(
+    session_of: Any,
+) -> None:
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(min(size or 0, 100))
+
+    content = os.urandom(2000)
+    slow, shrinks, grows = Slow(content), io.BytesIO(content), io.BytesIO(content)
+
+    def operations() -> Iterator[Put]:
+        for key, file in (("slow", slow), ("shrinks", shrinks), ("grows", grows)):
+            yield Put(file, key, compression="none")
+        shrinks.truncate(500)
+        grows.seek(0, io.SEEK_END)
+        grows.write(b"more")
+        grows.seek(0)
+
+    store = Store()
+    results = done(session_of(store), operations())
+    assert [type(each.error) for each in results] == [type(None), StreamBroken, type(None)]
+    assert {key: body for key, (_, body) in store.objects.items()} == {
+        "slow": content,
+        "grows": content,
+    }
+
+
+def test_a_part_that_is_long_is_in_a_temporary_file(session_of: Any, tmp_path: Path) -> None:
+    store, content = Store(), os.urandom(3 * MIB)
+    session = session_of(store, spool_dir=tmp_path)
+    lost = session_of(store, spool_dir=tmp_path / "absent")
+    session.put(content, "long", compression="none")
+    session.put(b"text", "short")
+    gets = [Get("long"), Get("short"), Get("long")]
+    values = [each.value for each in done(session, gets, 1)]
+    assert [value.read() for value in values] == [content, b"text", content]
+    results = done(lost, gets, 1)
+    assert [type(each.error) for each in results] == [SpoolFailed, type(None), SpoolFailed]
+    assert results[1].value.read() == b"text"
+
+
+def test_a_part_that_is_cut_off_leaves_no_temporary_file_open(session_of: Any) -> None:
+    def cut(request: Request) -> None:
+        parts = request.parts()
+        request.begin()
+        request.chunk(parts[0].good(b"x") + parts[1].good(bytes(2 * MIB)))
+        request.connection.shutdown(socket.SHUT_RDWR)
+
+    results = done(session_of(cut), [Get("a"), Get("b")], 1)
+    assert [type(each.error) for each in results] == [type(None), AnswerLost]
+    del results
+    gc.collect()  # Which would warn of a file that is open.
+
+
 # 11. Connections.
 
 
@@ -719,7 +775,7 @@ def test_all_of_that_holds_over_tls(tmp_path: Path) -> None:
             assert next(results).error is None
         assert time.monotonic() - began < 5
         assert gone.wait(PATIENCE)
-        with pytest.raises(RequestError):
+        with pytest.raises(Unreachable):
             Client(server.url, connect_retries=0).session("reports").get("a")
         client.close()
     finally:

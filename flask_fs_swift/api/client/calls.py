@@ -4,31 +4,30 @@ Connections are urllib3's. A request is sent once: what is tried again is only t
 as long as nothing was sent. Nobody is redirected: a server that does not know a place as it
 was asked for would store things elsewhere.
 
-An answer holds its connection, and gives it back with its last byte; ``close`` drops it. A
-:class:`Line` is where another thread or greenlet can cut a call off, wherever it is.
+An answer holds its connection, and gives it back with its last byte; ``close`` drops it.
+
+After a fork the child starts without connections, and neither uses nor closes its parent's.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import socket
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry, Timeout
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3 import Retry, Timeout
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
     MaxRetryError,
-    NewConnectionError,
 )
 from urllib3.util import parse_url
 
-from flask_fs_swift.concurrency import Latch
+from flask_fs_swift.concurrency import forget_after_fork
 
+from .connections import new_pool, on_line
 from .failures import (
     NO_KINDS,
     AnswerBroken,
@@ -42,7 +41,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from typing_extensions import Self
+    from urllib3 import HTTPConnectionPool
     from urllib3.response import BaseHTTPResponse
+
+    from .connections import Line
 
 #: Bytes that are read at a time.
 BLOCK = 64 * 1024
@@ -54,86 +56,9 @@ BLANKS = 256 * 1024
 _READING = {"GET", "HEAD"}
 _NAME = re.compile("[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile("[!-~](?:[ -~]*[!-~])?")
-
-
-class Line:
-    """One call at a time, and how to cut it off.
-
-    Needs no lock, so finalisers may cut it: who cuts it off sets ``_is_cut`` and looks at
-    ``_connection``, over which the call goes; who calls does it the other way round.
-    """
-
-    def __init__(self) -> None:
-        self._connection: HTTPConnection | None = None
-        self._is_cut = False
-        self._latch = Latch()
-
-    def hold(self, connection: HTTPConnection | None) -> None:
-        """Say over which connection the call goes; none: it has ended.
-
-        :raises ConnectionAbortedError: it was cut off.
-        """
-        self._connection = connection
-        if self._is_cut and connection is not None:
-            raise ConnectionAbortedError("the call was cut off")
-
-    def cut(self) -> None:
-        """Let the call fail, now and later. Called from anywhere."""
-        self._is_cut = True
-        self._latch.open()
-        connection = self._connection
-        # One that was given back may have another call by now.
-        if connection is not None and getattr(connection, "line", None) is self:
-            sock: Any = connection.sock
-            if sock is not None:
-                with suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
-
-    def pause(self, seconds: float) -> bool:
-        """Wait between two calls; tell whether there may be another one."""
-        return not self._latch.wait(seconds)
-
-
-_line: ContextVar[Line | None] = ContextVar("_line", default=None)
-
-
-class _Held(HTTPConnection):
-    """Tells the line of its call of itself, before it sends and when it is connected."""
-
-    def connect(self) -> None:
-        super().connect()
-        _tell(self)
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        _tell(self)
-        super().request(*args, **kwargs)
-
-
-class _HeldSecurely(HTTPSConnection):
-    """The same, over TLS."""
-
-    def connect(self) -> None:
-        super().connect()
-        _tell(self)
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        _tell(self)
-        super().request(*args, **kwargs)
-
-
-def _tell(connection: HTTPConnection) -> None:
-    line = _line.get()
-    connection.line = line  # type: ignore[attr-defined]
-    if line is not None:
-        line.hold(connection)
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Held
-
-
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _HeldSecurely
+# Of parents, with their sockets. To close these may take them out of an event loop that both
+# processes share, so they are kept until the end.
+_inherited: list[HTTPConnectionPool] = []
 
 
 class ContentFailed(Exception):
@@ -182,17 +107,23 @@ class Calls:
             total=None, connect=tries, read=0, redirect=0, status=0, other=0,
             allowed_methods=None, respect_retry_after_header=False, raise_on_redirect=False,
         )  # fmt: skip
-        kind = _SecurePool if parsed.scheme == "https" else _Pool
-        self._pool: HTTPConnectionPool = kind(
-            str(parsed.host).strip("[]"),
-            parsed.port,
-            maxsize=pool_size,
-            **options,
-        )
+        self._new_pool = partial(new_pool, parsed, pool_size, options)
+        # Written once more in each forked child, by after_fork.
+        self._pool = self._new_pool()
+        self._is_closed = False  # Only ever set.
+        forget_after_fork(self)
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
+        self._is_closed = True
         self._pool.close()
+
+    def after_fork(self) -> None:
+        """Start without connections: who shared them would read each other's answers."""
+        _inherited.append(self._pool)
+        self._pool = self._new_pool()
+        if self._is_closed:
+            self._pool.close()
 
     def call(
         self,
@@ -216,11 +147,8 @@ class Calls:
         :raises AnswerLost: it may have been done, if it does more than reading.
         :raises Exception: what ``body`` raised; the request was cut off.
         """
-        set_to = _line.set(line)
-        try:
+        with on_line(line):
             return self._call(method, target, headers, body, key, line, patience)
-        finally:
-            _line.reset(set_to)
 
     def _call(
         self,
@@ -405,7 +333,7 @@ def _cause(error: ContentFailed) -> BaseException:
 
 def _failure(error: Exception, method: str, key: str | None) -> RequestError:
     reason = error.reason if isinstance(error, MaxRetryError) else error
-    if isinstance(reason, (NewConnectionError, ConnectTimeoutError)):
+    if isinstance(reason, ConnectTimeoutError):
         return Unreachable(f"no connection: {reason}", key=key)
     changes = method not in _READING
     return AnswerLost(f"no whole answer: {reason}", key=key, maybe_applied=changes)

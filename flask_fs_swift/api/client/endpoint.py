@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from flask_fs_swift.api.places import Place
     from flask_fs_swift.events import EventHook
 
-    from .calls import Answer, Calls, Line
+    from .calls import Answer, Calls
+    from .connections import Line
 
 
 @dataclass(frozen=True)

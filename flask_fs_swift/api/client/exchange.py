@@ -2,16 +2,16 @@
 
 A part of the answer names the part of the request that it is for, by number. What names none,
 or one for the second time, tells nothing: it is logged and left out. An answer that ends
-before its closing boundary was cut off; what it told before is good.
+before its closing boundary was cut off; what it told before is good. What is long goes to a
+temporary file.
 """
 
 from __future__ import annotations
 
-import io
 import logging
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from flask_fs_swift.api.description import Description
 from flask_fs_swift.api.escaping import header_of, key_of
@@ -28,17 +28,21 @@ from flask_fs_swift.api.wire import (
 from flask_fs_swift.api.wire import Head as PartHead
 
 from .calls import TAIL
+from .collected import Collected
 from .compression import compress, longest
-from .content import blocks_of, size_of
+from .extent import SpoolFailed, in_place
 from .failures import AnswerBroken, RequestError, failure_of
 from .fetched import Fetched
 from .operations import Delete, Get, Head, Operation, Put
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from .calls import Answer
     from .usecase import Storing
+
+    #: A task, and its value or its error.
+    Outcomes: TypeAlias = Generator[tuple["Task", Any, Exception | None], None, None]
 
 #: Bytes of one operation's content, as it is sent.
 LARGEST = 1024 * 1024
@@ -107,11 +111,17 @@ class Batch:
     """One request for many operations. Lives as long as that.
 
     :param boundary: see :func:`.new_boundary`.
+    :param folder: for temporary files; None: where the system has them.
     """
 
-    def __init__(self, tasks: list[Task], boundary: str) -> None:
+    def __init__(self, tasks: list[Task], boundary: str, folder: str | None) -> None:
         self._tasks = tasks
         self._boundary = boundary
+        self._folder = folder
+        # Of the part that is being read.
+        self._task: Task | None = None
+        self._headers: dict[str, str] = {}
+        self._content = Collected(folder)
         # By their numbers in the request; those that were not answered.
         self._sent: dict[int, Task] = {}
         # Those whose content could not be read.
@@ -135,7 +145,7 @@ class Batch:
                 pieces, size = [], 0
         yield b"".join([*pieces, closing(self._boundary)])
 
-    def results(self, answer: Answer) -> Iterator[tuple[Task, Any, Exception | None]]:
+    def results(self, answer: Answer) -> Outcomes:
         """Yield what the answer tells, as it comes: a task, and its value or its error.
 
         :raises RequestError: it is no answer, or was cut off. Tasks that were not yielded may
@@ -144,6 +154,14 @@ class Batch:
         for task, error in self._failed:
             yield task, None, error
         answer.checked()
+        try:
+            yield from self._parts(answer)
+        finally:
+            if self._task is not None:
+                self._content.close()
+        answer.finish()
+
+    def _parts(self, answer: Answer) -> Outcomes:
         try:
             decoder = Decoder(boundary_of(answer.header("content-type")))
             while not decoder.is_closed:
@@ -155,23 +173,21 @@ class Batch:
             raise AnswerBroken(
                 f"the answer to a batch is none: {error}", maybe_applied=True
             ) from error
-        answer.finish()
 
-    _headers: dict[str, str]
-    _content: bytearray
-    _task: Task | None = None
-
-    def _told(self, decoder: Decoder, block: bytes) -> Iterator[tuple[Task, Any, Exception | None]]:
+    def _told(self, decoder: Decoder, block: bytes) -> Outcomes:
         for event in decoder.feed(block):
             if isinstance(event, PartHead):
                 self._task = self._named(event.headers)
-                self._headers, self._content = event.headers, bytearray()
+                self._headers, self._content = event.headers, Collected(self._folder)
             elif isinstance(event, Data) and self._task is not None:
-                self._content += event.data
+                try:
+                    self._content.add(event.data)
+                except SpoolFailed as error:
+                    task, self._task = self._task, None
+                    yield task, None, error
             elif isinstance(event, End) and self._task is not None:
                 task, self._task = self._task, None
-                yield (task, *_outcome(task, self._headers, bytes(self._content)))
-                self._content = bytearray()
+                yield (task, *_outcome(task, self._headers, self._content))
 
     def _named(self, headers: dict[str, str]) -> Task | None:
         index = headers.get(f"{_PREFIX}index", "")
@@ -185,31 +201,31 @@ def _body_of(task: Task) -> bytes:
     storing = task.storing
     if storing is None:
         return b""
-    content = storing.content
-    if isinstance(content, (bytes, bytearray, memoryview)):
-        body = bytes(content)
-    else:
-        # As much as it said that it has: more may not fit.
-        size = size_of(content) or 0
-        body = b"".join(blocks_of(io.BytesIO(cast("io.BufferedIOBase", content).read(size))))
-        if (longest(size) if storing.compresses else size) > LARGEST:
-            raise ValueError("the file has grown since it was looked at")
+    # As much as it had when it was looked at: more may not fit.
+    body = b"".join(in_place(storing.content, storing.size or 0).blocks())
     return compress(body) if storing.compresses else body
 
 
-def _outcome(task: Task, headers: dict[str, str], content: bytes) -> tuple[Any, Exception | None]:
+def _outcome(
+    task: Task, headers: dict[str, str], content: Collected
+) -> tuple[Any, Exception | None]:
+    value, failure = None, None
     try:
-        return _value(task, headers, content), None
-    except RequestError as error:
-        return None, error
+        content.rewind()
+        value = _value(task, headers, content)
+    except (RequestError, OSError) as error:
+        failure = error
     except Exception as error:  # noqa: BLE001 - its result
-        return None, AnswerBroken(
+        failure = AnswerBroken(
             f"the part for it is no answer: {error}", key=task.key, maybe_applied=task.changes
         )
+    if not isinstance(value, Fetched):
+        content.close()
+    return value, failure
 
 
-def _value(task: Task, headers: dict[str, str], content: bytes) -> Any:
-    """Return what a part tells.
+def _value(task: Task, headers: dict[str, str], content: Collected) -> Any:
+    """Return what a part tells. What was fetched has its content from then on.
 
     :raises RequestError: it was not done.
     :raises ValueError: it tells something else.
@@ -222,7 +238,7 @@ def _value(task: Task, headers: dict[str, str], content: bytes) -> Any:
     if status == 404 and not isinstance(operation, Put):
         return None
     if not 200 <= status < 300:
-        raise failure_of(status, content[:TAIL], task.key)
+        raise failure_of(status, content.read(TAIL), task.key)
     kind = headers.get(f"{_PREFIX}kind", "").lower()
     if kind and kind != task.headers[f"{_PREFIX}kind"]:
         raise ValueError(f"it is for another kind of operation, {kind[:20]!r}")
@@ -240,12 +256,12 @@ def _value(task: Task, headers: dict[str, str], content: bytes) -> Any:
     return _fetched(operation, description, content)
 
 
-def _fetched(operation: Get, description: Description, content: bytes) -> Fetched:
-    file = io.BytesIO(content)
+def _fetched(operation: Get, description: Description, content: Collected) -> Fetched:
     return Fetched(
         operation.key,
         description,
-        file.read,
+        content.read,
+        content.close,
         decompress=operation.decompress,
         limit=operation.limit,
     )

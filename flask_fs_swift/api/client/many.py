@@ -15,24 +15,25 @@ A request is sent whole before its answer is read. A server may answer before th
 both would wait: so requests that read are short enough to be on their way in any case.
 
 State: what requests and their consumer tell each other is a :class:`_Board`, which needs no
-lock. All else is the consumer's alone.
+lock. All else is the consumer's alone. After a fork the parent goes on; the child's copy raises.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from flask_fs_swift.api.wire import new_boundary
-from flask_fs_swift.concurrency import LONG, Strand, new_wakeup
+from flask_fs_swift.concurrency import LONG, Strand, forget_after_fork, new_wakeup
 from flask_fs_swift.parallel import Ongoing
 
-from .calls import Line
+from .connections import Line
 from .exchange import Batch, Task, prepared
-from .failures import AnswerBroken
+from .failures import AnswerBroken, RequestError
 from .operations import Delete, Get, Head, Operation, Put, Result
 
 if TYPE_CHECKING:
@@ -62,6 +63,9 @@ PATIENCE = 0.25
 
 class Sender(Protocol):
     """What requests are sent with."""
+
+    #: For temporary files; None: where the system has them.
+    folder: str | None
 
     def plan(self, operation: Put) -> Storing:
         """Return how content is to be stored."""
@@ -100,6 +104,7 @@ class Results(Ongoing[Result]):
         self._ready: deque[_Job] = deque()
         # What is to be returned.
         self._results: deque[Result] = deque()
+        forget_after_fork(self)
 
     def __next__(self) -> Result:
         """Return the next result.
@@ -127,6 +132,15 @@ class Results(Ongoing[Result]):
         if failure is not None:
             raise failure
         raise StopIteration
+
+    def after_fork(self) -> None:
+        """Leave the requests to the parent."""
+        self._board.stop()
+        for strand in self._running.values():
+            strand.abandon()
+        self._running.clear()
+        self._join()
+        self._failure = RequestError("these results come in the process that was forked")
 
     def _stop(self) -> None:
         board = getattr(self, "_board", None)
@@ -473,11 +487,12 @@ def _exchange(
     job: _Job, sender: Sender, tell: Callable[[Task, Any, Exception | None], None]
 ) -> None:
     boundary = new_boundary()
-    batch = Batch(job.tasks, boundary)
+    batch = Batch(job.tasks, boundary, sender.folder)
     answer = sender.post(boundary, batch.request(), job.line)
     try:
-        for task, value, error in batch.results(answer):
-            tell(task, value, error)
+        with closing(batch.results(answer)) as results:
+            for task, value, error in results:
+                tell(task, value, error)
     except BaseException:
         answer.close()
         raise

@@ -23,7 +23,8 @@ from .failures import CLOSED, AnswerBroken, AnswerLost, RequestError, Unreachabl
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from .calls import Answer, Line
+    from .calls import Answer
+    from .connections import Line
     from .endpoint import Endpoint
     from .extent import Extent
     from .usecase import Storing

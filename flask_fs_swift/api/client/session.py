@@ -22,7 +22,8 @@ from flask_fs_swift.api.tokens import LIFETIME, PARAMETER
 from flask_fs_swift.api.wire import content_type_of
 from flask_fs_swift.ranges import WHOLE, byte_range
 
-from .calls import Calls, Line
+from .calls import Calls
+from .connections import Line
 from .endpoint import Endpoint, Signer
 from .fetched import described, fetched
 from .many import Results
@@ -404,8 +405,9 @@ class _Sender:
     """What ``many`` sends its requests with."""
 
     def __init__(self, session: Session) -> None:
+        self.folder = session._habits.folder  # noqa: SLF001 - it is a part of the session
         self.plan = session.usecase.storing
-        self.store = session._store  # noqa: SLF001 - it is a part of the session
+        self.store = session._store  # noqa: SLF001 - likewise
         self.post = session._post  # noqa: SLF001 - likewise
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from flask_fs_swift.events import Watch
 
-    from .calls import Line
+    from .connections import Line
     from .endpoint import Endpoint
     from .usecase import Storing
 

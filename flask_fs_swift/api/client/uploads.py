@@ -6,7 +6,8 @@
 3. The server is told which parts the object is made of: the **commit point**. Until it is done it
    sends blanks, and then how it has ended, below a status that always says well.
 
-State: ``_parts``, what was put through this handle, guarded by ``_lock``.
+State: ``_parts``, what was put through this handle. It is changed, and copied, in one step each:
+so it needs no lock, and no child inherits one that is held.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from flask_fs_swift.api.description import parse_time
-from flask_fs_swift.concurrency import new_lock
 
 from .content import blocks_of, check_content, size_of
 from .extent import in_place, spooled
@@ -106,7 +106,6 @@ class Upload:
         self._endpoint = endpoint
         self._compresses = compresses
         self._folder = folder
-        self._lock = new_lock()
         self._parts: dict[int, Part] = {}
         self._target(_UPLOADS)
 
@@ -137,8 +136,7 @@ class Upload:
             }
             answer = self._endpoint.call("PUT", target, headers, extent.blocks(), key=self.key)
             part = self._checked(number, answer, extent.size, md5)
-        with self._lock:
-            self._parts[number] = part
+        self._parts[number] = part
         return part
 
     def list_parts(self) -> list[Part]:
@@ -222,8 +220,7 @@ class Upload:
 
     def _chosen(self, parts: Iterable[Part] | None) -> list[Part]:
         if parts is None:
-            with self._lock:
-                parts = list(self._parts.values())
+            parts = self._parts.copy().values()
         chosen = sorted(parts, key=lambda part: part.number)
         for part in chosen:
             self._check_number(part.number)
