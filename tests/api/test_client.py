@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -330,6 +331,30 @@ def test_a_silent_server_is_given_up(serve: Serve, connect: Any) -> None:
         connect(server, read_timeout=0.1).put(b"x", "a")
     assert caught.value.maybe_applied
     assert len(server.requests) == 1
+
+
+def test_a_server_may_take_content_as_slowly_as_it_may_answer(connect: Any) -> None:
+    content = bytes(8 * 1024 * 1024)
+
+    def serve(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as requests:
+            for _ in range(2):
+                time.sleep(0.4)  # Longer than it may take to connect.
+                while requests.readline() != b"\r\n":
+                    pass
+                came = 0
+                while size := int(requests.readline(), 16):
+                    came += len(requests.read(size + 2)) - 2
+                assert (came, requests.readline()) == (len(content), b"\r\n")
+                connection.sendall(b'HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\n{"key": "a"}')
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as thread:
+        serving = thread.submit(serve, listener)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        session = connect(url, Usecase("reports", "none"), connect_timeout=0.1)
+        assert [session.put(content, "a") for _ in range(2)] == ["a", "a"]
+        serving.result()
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from urllib3.util import parse_url
 
 from flask_fs_swift.concurrency import forget_after_fork
 
-from .connections import new_pool, on_line
+from .connections import calling, new_pool
 from .failures import (
     NO_KINDS,
     AnswerBroken,
@@ -102,7 +102,7 @@ class Calls:
         self._headers = {"user-agent": "flask-fs-swift", "accept-encoding": "identity"}
         self._headers.update((name.lower(), value) for name, value in headers.items())
         self._connect = connect
-        self._timeout = self._timeout_of(read)
+        self._read = read
         self._retries = Retry(
             total=None, connect=tries, read=0, redirect=0, status=0, other=0,
             allowed_methods=None, respect_retry_after_header=False, raise_on_redirect=False,
@@ -147,7 +147,8 @@ class Calls:
         :raises AnswerLost: it may have been done, if it does more than reading.
         :raises Exception: what ``body`` raised; the request was cut off.
         """
-        with on_line(line):
+        patience = self._read if patience is None else patience
+        with calling(line, patience):
             return self._call(method, target, headers, body, key, line, patience)
 
     def _call(
@@ -172,16 +173,13 @@ class Calls:
                 chunked=blocks is not None and "content-length" not in headers,
                 preload_content=False,
                 decode_content=False,
-                timeout=self._timeout if patience is None else self._timeout_of(patience),
+                timeout=Timeout(connect=self._connect, read=patience),
             )
         except ContentFailed as error:
             raise _cause(error) from None
         except (HTTPError, OSError) as error:
             raise _failure(error, method, key) from error
         return Answer(response, method, key, line)
-
-    def _timeout_of(self, read: float | None) -> Timeout:
-        return Timeout(connect=self._connect, read=read)
 
 
 class Answer:

@@ -67,17 +67,25 @@ class Line:
         return not self._latch.wait(seconds)
 
 
+# Of the call that is made now: its line, and how many seconds its server may take nothing, or say
+# nothing; None: for ever.
 _line: ContextVar[Line | None] = ContextVar("_line", default=None)
+_patience: ContextVar[float | None] = ContextVar("_patience", default=None)
 
 
 @contextmanager
-def on_line(line: Line | None) -> Iterator[None]:
-    """Tell a line, if there is one, of the connections that a call takes meanwhile."""
-    set_to = _line.set(line)
+def calling(line: Line | None, patience: float | None) -> Iterator[None]:
+    """Tell the connection that a call takes meanwhile what it has to know of that.
+
+    :param line: it is told of the connection, if there is one.
+    :param patience: seconds for which a connected server may be silent; None: for ever.
+    """
+    tokens = _line.set(line), _patience.set(patience)
     try:
         yield
     finally:
-        _line.reset(set_to)
+        _line.reset(tokens[0])
+        _patience.reset(tokens[1])
 
 
 class _Connection(HTTPConnection):
@@ -101,10 +109,14 @@ class _Connection(HTTPConnection):
         except (HTTPError, OSError) as error:
             # Not all of urllib3's errors tell a handshake's end from an answer's.
             raise NewConnectionError(self, str(error)) from error
+        self.sock.settimeout(_patience.get())
         self._tell()
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         self._tell()
+        if self.sock is not None:
+            # urllib3 would wait for a server that takes no content as for one to connect to.
+            self.timeout = _patience.get()
         super().request(*args, **kwargs)
 
     def _tell(self) -> None:
