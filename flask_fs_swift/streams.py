@@ -221,14 +221,16 @@ class ObjectStream:
     def _fill(self, room: memoryview) -> int:
         """Fill all of ``room``, which is no more than what is left; return its size."""
         filled = hashed = 0
-        while filled < len(room):
-            filled += self._receive_into(room[filled:])
-            if filled - hashed >= BLOCK or filled == len(room):
-                self._hash(room[hashed:filled])
-                hashed = filled
-                breathe()  # Sockets that are never empty never let other greenlets run.
-        if self._digest is not None:
-            self._digest.join()
+        try:
+            while filled < len(room):
+                filled += self._receive_into(room[filled:])
+                if filled - hashed >= BLOCK or filled == len(room):
+                    self._hash(room[hashed:filled])
+                    hashed = filled
+                    breathe()  # Sockets that are never empty never let other greenlets run.
+        finally:
+            if self._digest is not None:
+                self._digest.join()  # The room is its owner's again, who may free it.
         return filled
 
     def _receive_into(self, room: memoryview) -> int:
