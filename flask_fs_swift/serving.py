@@ -129,13 +129,22 @@ class Server:
         if wanted is WHOLE or if_range is None:
             return self._open(wanted, conditions), wanted
         etag = _strong_tag(if_range)
+        of_named = conditions
         if etag is not None and conditions.match is None:
-            try:
-                return self._open(wanted, replace(conditions, match=frozenset({etag}))), wanted
-            except (ObjectChanged, RangeNotSatisfiable):
-                return self._open(WHOLE, conditions), WHOLE
-        stream = self._open(wanted, conditions)
-        if _is_named(stream.info, if_range):
+            of_named = replace(conditions, match=frozenset({etag}))
+        try:
+            stream = self._open(wanted, of_named)
+        except ObjectChanged:
+            if of_named is conditions:
+                raise
+            return self._open(WHOLE, conditions), WHOLE
+        except RangeNotSatisfiable:
+            stream = self._open(WHOLE, conditions)
+            if not _is_named(stream.info, if_range):
+                return stream, WHOLE
+            stream.close()
+            raise
+        if of_named is not conditions or _is_named(stream.info, if_range):
             return stream, wanted
         stream.close()
         return self._open(WHOLE, conditions), WHOLE
@@ -152,12 +161,12 @@ class Server:
         conditions.check(info)
         size = info.size or 0
         spans = [span for wanted in ranges if (span := wanted.of(size)) and size]
-        if not spans:
-            raise RangeNotSatisfiable(f"{self._name!r} has {size} bytes", size=size)
         if_range = headers.get("If-Range")
         is_other = if_range is not None and not _is_named(info, if_range)
         if is_other or sum(span.end - span.start for span in spans) > size:
             return self._one(WHOLE, of_version(info.etag), Headers())
+        if not spans:
+            raise RangeNotSatisfiable(f"{self._name!r} has {size} bytes", size=size)
         if len(spans) == 1:
             only = ByteRange(spans[0].start, spans[0].end)
             return self._one(only, of_version(info.etag), Headers())

@@ -294,6 +294,26 @@ def test_if_range_wants_the_part_of_one_version_or_the_whole(
         assert answer.data == CONTENT
 
 
+@pytest.mark.parametrize("ranges", ["bytes=99999999-", "bytes=99999990-99999991,99999999-"])
+@pytest.mark.parametrize("match", [{}, {"If-Match": "*"}], ids=["alone", "match"])
+@pytest.mark.parametrize("is_named", [True, False])
+@pytest.mark.parametrize("kind", ["etag", "date"])
+def test_a_range_that_another_version_had_is_no_error(
+    client: FlaskClient,
+    etag: str,
+    modified: str,
+    kind: str,
+    is_named: bool,
+    match: dict[str, str],
+    ranges: str,
+) -> None:
+    named, other = (etag, OTHER) if kind == "etag" else (modified, later(modified, -60))
+    asked = {"Range": ranges, "If-Range": named if is_named else other, **match}
+    answer = client.get("/a.bin", headers=asked)
+    assert answer.status_code == (416 if is_named else 200)
+    assert is_named or answer.data == CONTENT
+
+
 def test_if_range_without_a_range_asks_for_nothing(client: FlaskClient) -> None:
     assert client.get("/a.bin", headers={"If-Range": OTHER}).data == CONTENT
 
