@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import re
 from datetime import timedelta
@@ -15,9 +16,11 @@ from flask_fs_swift import ALL, FS, ConfigError, OperationNotSupported, Storage,
 from flask_fs_swift.serving import MOST_RANGES, is_shown
 
 if TYPE_CHECKING:
+    from conftest import MakeStorage
     from flask.testing import FlaskClient
     from werkzeug.test import TestResponse
 
+    from flask_fs_swift import Event
     from flask_fs_swift.devserver import Faults
 
 CONTENT = bytes(range(256)) * 40
@@ -444,6 +447,27 @@ def test_a_client_that_leaves_gives_the_connection_back(on_swift: Storage) -> No
         assert pool.stats().lent == 1
         answer.close()
         assert pool.stats().lent == 0
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_several_ranges_tell_a_hook_of_what_is_closed_and_not_of_what_is_dropped(
+    make_storage: MakeStorage, is_closed: bool
+) -> None:
+    events: list[Event] = []
+    files = make_storage(on_event=events.append)
+    files.write("a.bin", bytes(3_000_000))
+    with Flask("serving").test_request_context(headers={"Range": "bytes=0-9,500000-2000000"}):
+        answer = files.serve("a.bin")
+    chunks = iter(answer.response)
+    for _ in range(4):
+        next(chunks)
+    events.clear()
+    if is_closed:
+        answer.close()
+    del answer, chunks
+    gc.collect()
+    assert [event.operation for event in events] == ["serve"] * is_closed
+    assert files._mount().backend.pool.stats().lent == 0  # type: ignore[attr-defined]
 
 
 def test_a_failure_of_swift_is_the_applications_to_answer(
