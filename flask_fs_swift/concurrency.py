@@ -127,12 +127,12 @@ class Beside(Generic[R]):
         return self._outcome()
 
     def join(self) -> None:
-        """Wait for its end, once more where the wait is interrupted; then raise what did that."""
+        """Wait for its end, however often that is interrupted; then raise what did that last."""
         try:
             self._wait()
         except BaseException:
             if not self._has_ended:
-                self._wait()
+                self.join()
             raise
 
     def _start(self) -> Callable[[], object]:

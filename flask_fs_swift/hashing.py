@@ -31,8 +31,8 @@ STRETCH = 8 * BLOCK
 class MD5:
     """A running MD5: Swift's checksum, not a defence against forgery.
 
-    Belongs to one thread or greenlet. A block that was given to it must not change before
-    the next call returns.
+    Belongs to one thread or greenlet. A block that was given to it must neither change nor go
+    before the next call ends: that comes back, or raises, when nobody reads the block any more.
 
     :param overlapping: whether the caller has something else to do between blocks.
     """
@@ -51,10 +51,11 @@ class MD5:
             self._digest.update(block)
 
     def join(self) -> None:
-        """Wait until every block is hashed."""
-        running, self._running = self._running, None
-        if running is not None:
-            running.result()
+        """Wait until every block is hashed, also where something interrupts that."""
+        if self._running is not None:
+            self._running.join()
+            self._running.result()
+            self._running = None
 
     def hexdigest(self) -> str:
         """Return the MD5 of all blocks, in hexadecimal digits."""

@@ -12,6 +12,7 @@ may leave a file called ``.fs-*.part``.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import stat
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 #: Only while it is filled.
 PRIVATE = 0o600
+
+# What file systems without hard links answer, and those that take no more of them.
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 
 class NewFile:
@@ -113,9 +117,19 @@ def _give_name(temporary: Path, path: Path, *, overwrite: bool) -> None:
         os.link(temporary, path)
     except FileExistsError as error:
         raise FileExists(f"{str(path)!r} exists", filename=str(path)) from error
-    except OSError:  # A file system without links.
-        _claim(path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        _replace_claimed(temporary, path)
+
+
+def _replace_claimed(temporary: Path, path: Path) -> None:
+    _claim(path)
+    try:
         temporary.replace(path)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _claim(path: Path) -> None:

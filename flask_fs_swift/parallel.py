@@ -110,6 +110,7 @@ class Results(Ongoing[tuple[int, T]]):
 
         :raises BaseException: what a task raised, after the results that came before it. The
             tasks that ran at the same time have ended, nothing else was pulled.
+        :raises RuntimeError: somebody killed a task's greenlet before it began.
         """
         try:
             self._fill()
@@ -150,8 +151,11 @@ class Results(Ongoing[tuple[int, T]]):
             if self._width == 1:
                 self._running[index] = None
                 self._board.run(index, task)
+                self._board.leave(index)
             else:
-                strand = self._running[index] = Strand(partial(self._board.run, index, task))
+                strand = self._running[index] = Strand(
+                    partial(self._board.run, index, task), partial(self._board.leave, index)
+                )
                 strand.start()
 
     def _take(self) -> tuple[int, T]:
@@ -187,9 +191,12 @@ class _Board(Generic[T]):
         #: The ends that the consumer has not seen.
         self.ended: deque[_End[T]] = deque()
         self._wakeup: Wakeup | None = None
+        # The tasks that have begun, until they leave. Each adds and removes itself only.
+        self._begun: set[int] = set()
 
     def run(self, index: int, task: Callable[[], T]) -> None:
         """Run a task, and tell its end."""
+        self._begun.add(index)
         if self.stopped:
             return
         try:
@@ -197,8 +204,19 @@ class _Board(Generic[T]):
         except BaseException as error:  # noqa: BLE001 - raised to the consumer
             self.stopped = True
             end = _End(index, error=error)
-        self.ended.append(end)
+        self._tell(end)
         del end  # An error has this frame in its traceback.
+
+    def leave(self, index: int) -> None:
+        """Tell the end of a task that never began. Waits for nothing: a hub may call it."""
+        if index in self._begun:
+            self._begun.discard(index)
+            return
+        self.stopped = True
+        self._tell(_End(index, error=RuntimeError("a task was killed before it began")))
+
+    def _tell(self, end: _End[T]) -> None:
+        self.ended.append(end)
         wakeup = self._wakeup
         if wakeup is not None:
             wakeup.wake()

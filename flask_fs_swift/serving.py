@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -26,7 +26,7 @@ from .errors import FileNotFound, ObjectChanged, RangeNotSatisfiable
 from .ranges import WHOLE, ByteRange
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from werkzeug.wrappers import Request
 
@@ -129,13 +129,22 @@ class Server:
         if wanted is WHOLE or if_range is None:
             return self._open(wanted, conditions), wanted
         etag = _strong_tag(if_range)
+        of_named = conditions
         if etag is not None and conditions.match is None:
-            try:
-                return self._open(wanted, replace(conditions, match=frozenset({etag}))), wanted
-            except (ObjectChanged, RangeNotSatisfiable):
-                return self._open(WHOLE, conditions), WHOLE
-        stream = self._open(wanted, conditions)
-        if _is_named(stream.info, if_range):
+            of_named = replace(conditions, match=frozenset({etag}))
+        try:
+            stream = self._open(wanted, of_named)
+        except ObjectChanged:
+            if of_named is conditions:
+                raise
+            return self._open(WHOLE, conditions), WHOLE
+        except RangeNotSatisfiable:
+            stream = self._open(WHOLE, conditions)
+            if not _is_named(stream.info, if_range):
+                return stream, WHOLE
+            stream.close()
+            raise
+        if of_named is not conditions or _is_named(stream.info, if_range):
             return stream, wanted
         stream.close()
         return self._open(WHOLE, conditions), WHOLE
@@ -152,19 +161,24 @@ class Server:
         conditions.check(info)
         size = info.size or 0
         spans = [span for wanted in ranges if (span := wanted.of(size)) and size]
-        if not spans:
-            raise RangeNotSatisfiable(f"{self._name!r} has {size} bytes", size=size)
         if_range = headers.get("If-Range")
         is_other = if_range is not None and not _is_named(info, if_range)
         if is_other or sum(span.end - span.start for span in spans) > size:
             return self._one(WHOLE, of_version(info.etag), Headers())
+        if not spans:
+            raise RangeNotSatisfiable(f"{self._name!r} has {size} bytes", size=size)
         if len(spans) == 1:
             only = ByteRange(spans[0].start, spans[0].end)
             return self._one(only, of_version(info.etag), Headers())
         boundary = secrets.token_hex(16)
         heads = [_part_head(boundary, info.content_type, span) for span in spans]
         end = f"\r\n--{boundary}--\r\n".encode()
-        response = Response(self._parts(info, spans, heads, end), status=206)
+        version = of_version(info.etag)
+        parts = [
+            (head, partial(self._open, ByteRange(span.start, span.end), version))
+            for span, head in zip(spans, heads, strict=True)
+        ]
+        response = Response(_Parts(parts, end), status=206)
         response.direct_passthrough = True
         self._with_headers(response, info)
         response.content_type = f"multipart/byteranges; boundary={boundary}"
@@ -172,16 +186,6 @@ class Server:
             sum(map(len, heads)) + sum(span.end - span.start for span in spans) + len(end)
         )
         return response
-
-    def _parts(
-        self, info: ObjectInfo, spans: Iterable[Span], heads: Iterable[bytes], end: bytes
-    ) -> Iterator[bytes]:
-        for span, head in zip(spans, heads, strict=True):
-            yield head
-            wanted = ByteRange(span.start, span.end)
-            with closing(self._open(wanted, of_version(info.etag))) as stream:
-                yield from stream
-        yield end
 
     def _with_headers(
         self, response: Response, info: ObjectInfo, *, with_content: bool = True
@@ -206,6 +210,34 @@ class Server:
             return info.content_disposition or _disposition("inline", self._name)
         kind = "inline" if shown and not self._manner.as_attachment else "attachment"
         return _disposition(kind, self._manner.download_name or self._name)
+
+
+class _Parts:
+    """Several ranges as one body: each is opened when the one before has been sent.
+
+    Closed, it closes what is being sent. Dropped without that, it only drops it: a finaliser
+    must not wait, and a hook may.
+    """
+
+    def __init__(
+        self, parts: Sequence[tuple[bytes, Callable[[], ObjectStream]]], end: bytes
+    ) -> None:
+        self._parts = parts
+        self._end = end
+        self._stream: ObjectStream | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        for head, open_part in self._parts:
+            yield head
+            stream = self._stream = open_part()
+            # "yield from" would close it, where this is dropped.
+            for chunk in stream:  # noqa: UP028
+                yield chunk
+        yield self._end
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
 
 
 def is_shown(content_type: str) -> bool:

@@ -82,7 +82,8 @@ class ObjectStream:
     """The content of one object: iterable, readable, a context manager.
 
     Lives until its last byte was read or it was closed; closing it again does nothing.
-    Iterating yields chunks of ``chunk_size`` bytes, the last one shorter.
+    Iterating yields chunks of ``chunk_size`` bytes, the last one shorter. It is read by one
+    thread or greenlet at a time, and closed by any: who is reading then gets an error.
 
     :param span: the bytes that it hands over; None: what comes until the end.
     """
@@ -150,9 +151,9 @@ class ObjectStream:
             was stored. They are not returned.
         :raises StreamBroken: the transfer broke, and could not be resumed.
         :raises ObjectChanged: it broke, and the object is another one now.
+        :raises ValueError: it is closed, maybe since this began.
         """
-        if self._closed:
-            raise ValueError("read of a closed stream")
+        self._check_open()
         try:
             return self._read(-1 if size is None else size)
         except BaseException as error:
@@ -202,46 +203,50 @@ class ObjectStream:
 
     def _next(self, wanted: int) -> bytes:
         """Return at least one of the next bytes; none at an end that was not measured."""
-        while self._download is not None:
+        while (download := self._download) is not None:
             cause = None
             try:
-                block = self._download.read(wanted)
+                block = download.read(wanted)
             except ConnectionError as error:
                 block, cause = b"", error
             if block:
                 self.received += len(block)
                 self._hash(block)
                 return block
-            if cause is None and self._size is None:
+            if cause is None and self._size is None and not self._closed:
                 self._complete()
                 return b""
             self._reopen(cause)
+        self._check_open()
         return b""
 
     def _fill(self, room: memoryview) -> int:
         """Fill all of ``room``, which is no more than what is left; return its size."""
         filled = hashed = 0
-        while filled < len(room):
-            filled += self._receive_into(room[filled:])
-            if filled - hashed >= BLOCK or filled == len(room):
-                self._hash(room[hashed:filled])
-                hashed = filled
-                breathe()  # Sockets that are never empty never let other greenlets run.
-        if self._digest is not None:
-            self._digest.join()
+        try:
+            while filled < len(room):
+                filled += self._receive_into(room[filled:])
+                if filled - hashed >= BLOCK or filled == len(room):
+                    self._hash(room[hashed:filled])
+                    hashed = filled
+                    breathe()  # Sockets that are never empty never let other greenlets run.
+        finally:
+            if self._digest is not None:
+                self._digest.join()  # The room is its owner's again, who may free it.
         return filled
 
     def _receive_into(self, room: memoryview) -> int:
-        while self._download is not None:
+        while (download := self._download) is not None:
             cause = None
             try:
-                count = self._download.readinto(room)
+                count = download.readinto(room)
             except ConnectionError as error:
                 count, cause = 0, error
             if count:
                 self.received += count
                 return count
             self._reopen(cause)
+        self._check_open()
         raise AssertionError("more was asked of a stream than it has")
 
     def _hash(self, block: bytes | memoryview) -> None:
@@ -254,6 +259,7 @@ class ObjectStream:
         broken, self._download = self._download, None
         if broken is not None:
             broken.abort()
+        self._check_open(cause)
         if self._size is None:
             raise StreamBroken(
                 f"{self._name!r} broke after {self.received} bytes, of unknown size",
@@ -261,6 +267,12 @@ class ObjectStream:
                 received=self.received,
             ) from cause
         self._download = self._resume(self.received, cause)
+        # Who closes it says so before taking the download: one of us sees the other.
+        self._check_open(cause)
+
+    def _check_open(self, cause: Exception | None = None) -> None:
+        if self._closed:
+            raise ValueError("read of a closed stream") from cause
 
     def _complete(self) -> None:
         actual = self._digest.hexdigest() if self._digest is not None else None

@@ -1,6 +1,7 @@
 """A multipart upload: parts in any order, from anywhere, and then one object.
 
-State: ``_parts``, what was put through this handle, guarded by ``_lock``.
+State: ``_parts``, what was put through this handle. It needs no lock: each use is one operation
+of the dictionary, so a fork finds it whole.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from .concurrency import new_lock
 from .errors import FileTooLarge, InvalidPart
 from .intake import take
 
@@ -42,7 +42,6 @@ class Upload:
         self._marker = marker
         self._max_size = max_size
         self._watch = watch
-        self._lock = new_lock()
         self._parts: dict[int, Part] = {}
 
     @property
@@ -103,8 +102,7 @@ class Upload:
                 raise self._invalid(f"part {number} has MD5 {taken.etag} in place of {etag}")
             part = self._backend.put_part(self._marker, number, taken, progress)
             seen.bytes = part.size
-        with self._lock:
-            self._parts[number] = part
+        self._parts[number] = part
         return part
 
     def list_parts(self, after: int = 0, most: int | None = None) -> list[Part]:
@@ -167,15 +165,13 @@ class Upload:
 
         :raises UploadClosed: it was completed; the object stays.
         """
-        with self._lock:
-            known = list(self._parts.values())
+        known = list(self._parts.copy().values())
         with self._watch("abort_upload"):
             self._backend.abort(self._marker, known)
 
     def _chosen(self, parts: Iterable[Part] | None) -> list[Part]:
         if parts is None:
-            with self._lock:
-                parts = list(self._parts.values())
+            parts = self._parts.copy().values()
         chosen = list(parts)
         for part in chosen:
             self._check_number(part.number)

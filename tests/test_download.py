@@ -433,6 +433,10 @@ def refuse_links(*_: object) -> None:
     raise PermissionError(errno.EPERM, "Operation not permitted")
 
 
+def fail(*_: object) -> None:
+    raise OSError(errno.EIO, "Input/output error")
+
+
 def test_a_file_system_needs_no_links(
     files: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -441,6 +445,22 @@ def test_a_file_system_needs_no_links(
     files.download("a.bin", tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == CONTENT
     assert_nothing_is_left(files, tmp_path, "a")
+
+
+@pytest.mark.parametrize("link", [refuse_links, fail])
+def test_a_name_that_is_not_given_is_not_taken(
+    files: Storage,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    link: object,
+) -> None:
+    files.write("a.bin", CONTENT)
+    monkeypatch.setattr(os, "link", link)
+    if link is refuse_links:
+        monkeypatch.setattr(type(tmp_path), "replace", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        files.download("a.bin", tmp_path / "a")
+    assert_nothing_is_left(files, tmp_path)
 
 
 def test_a_symbolic_link_is_replaced_and_not_followed(files: Storage, tmp_path: Path) -> None:

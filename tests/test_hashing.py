@@ -22,6 +22,8 @@ from flask_fs_swift.concurrency import Beside, breathe
 from flask_fs_swift.content import SourceFailed, _Ahead, whole
 from flask_fs_swift.hashing import MD5, WORTH_IT, FileMD5, md5_of
 from flask_fs_swift.intake import HELD, take
+from flask_fs_swift.ranges import Span
+from flask_fs_swift.streams import ObjectStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -291,8 +293,9 @@ def test_a_file_is_left_alone_even_if_the_wait_for_it_is_interrupted(job: str) -
         reader = gevent.spawn(read)
         while not disk.is_read.is_set():
             gevent.sleep(0.001)
-        reader.kill(block=False)
-        gevent.sleep(0.01)
+        for _ in range(3):
+            reader.kill(block=False)
+            gevent.sleep(0.01)
         assert not reader.dead, "the disk is still being read"
         disk.may_go_on.set()
         reader.join()
@@ -301,6 +304,89 @@ def test_a_file_is_left_alone_even_if_the_wait_for_it_is_interrupted(job: str) -
     left_at = below_a_hub(run)
     time.sleep(0.05)
     assert disk.position == left_at <= BLOCK
+
+
+class Digest:
+    """An MD5 that takes its time, and knows whether a block is being read."""
+
+    def __init__(self) -> None:
+        self.is_reading = Event()
+        self.may_go_on = Event()
+
+    def update(self, _block: bytes | memoryview) -> None:
+        self.is_reading.set()
+        assert self.may_go_on.wait(20)
+        self.is_reading.clear()
+
+    def hexdigest(self) -> str:
+        return "never asked for"
+
+
+class Breaking:
+    """A download of one block, which breaks while that is hashed, for good."""
+
+    def __init__(self, digest: Digest) -> None:
+        self._digest = digest
+        self._has_come = False
+
+    def read(self, size: int, /) -> bytes:
+        raise NotImplementedError
+
+    def readinto(self, room: memoryview, /) -> int:
+        if self._has_come:
+            assert self._digest.is_reading.wait(20)
+            raise ConnectionError("the network is gone")
+        self._has_come = True
+        return len(room) // 2
+
+    def resume(self, _received: int, cause: Exception | None, /) -> Breaking:
+        raise StreamBroken("for good") from cause
+
+    def finish(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+@pytest.mark.parametrize("job", ["hash", "receive"])
+def test_a_block_is_left_alone_whatever_ends_the_wait_for_its_hashing(
+    job: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gevent = pytest.importorskip("gevent")
+    digest = Digest()
+    download = Breaking(digest)
+    monkeypatch.setattr("flask_fs_swift.hashing.hashlib.md5", lambda **_: digest)
+
+    def read() -> None:
+        if job == "hash":
+            md5 = MD5()
+            md5.update(bytes(BLOCK))
+            md5.join()
+            return
+        stream = ObjectStream(
+            "a.bin",
+            download,
+            describe=lambda: pytest.fail("nobody asks"),
+            resume=download.resume,
+            md5_of_object="0" * 32,
+            span=Span(0, 2 * BLOCK, 2 * BLOCK),
+        )
+        with pytest.raises(StreamBroken):
+            stream.readinto(bytearray(2 * BLOCK))
+
+    def run() -> None:
+        reader = gevent.spawn(read)
+        while not digest.is_reading.is_set():
+            gevent.sleep(0.001)
+        for _ in range(3 if job == "hash" else 0):
+            reader.kill(block=False)
+            gevent.sleep(0.01)
+        gevent.sleep(0.01)
+        assert not reader.dead, "the block is still being read"
+        digest.may_go_on.set()
+        reader.get()
+        assert not digest.is_reading.is_set()
+
+    below_a_hub(run)
 
 
 def test_content_is_hashed_while_the_program_ends() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextvars
 import gc
+import subprocess
+import sys
 import threading
 from functools import partial
 from typing import TYPE_CHECKING
@@ -293,6 +295,33 @@ def test_a_killed_consumer_waits_for_those_that_run() -> None:
 
     below_a_hub(task)
     assert threads() == []
+
+
+def test_a_task_that_is_killed_before_it_began_is_an_error() -> None:
+    program = """
+from gevent import monkey
+monkey.patch_all()
+import gc
+import gevent
+from flask_fs_swift.parallel import at_once
+
+def tasks():
+    yield lambda: 1
+    [first] = [each for each in gc.get_objects() if type(each) is gevent.Greenlet]
+    first.kill(block=False)
+    yield lambda: 2
+
+with gevent.Timeout(10):
+    try:
+        list(at_once(tasks(), 2))
+    except RuntimeError as error:
+        print(error)
+"""
+    pytest.importorskip("gevent")
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert (ended.stdout, ended.stderr) == ("a task was killed before it began\n", "")
 
 
 def test_other_greenlets_run_while_a_consumer_waits() -> None:

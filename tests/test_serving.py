@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import re
 from datetime import timedelta
@@ -15,9 +16,11 @@ from flask_fs_swift import ALL, FS, ConfigError, OperationNotSupported, Storage,
 from flask_fs_swift.serving import MOST_RANGES, is_shown
 
 if TYPE_CHECKING:
+    from conftest import MakeStorage
     from flask.testing import FlaskClient
     from werkzeug.test import TestResponse
 
+    from flask_fs_swift import Event
     from flask_fs_swift.devserver import Faults
 
 CONTENT = bytes(range(256)) * 40
@@ -294,6 +297,26 @@ def test_if_range_wants_the_part_of_one_version_or_the_whole(
         assert answer.data == CONTENT
 
 
+@pytest.mark.parametrize("ranges", ["bytes=99999999-", "bytes=99999990-99999991,99999999-"])
+@pytest.mark.parametrize("match", [{}, {"If-Match": "*"}], ids=["alone", "match"])
+@pytest.mark.parametrize("is_named", [True, False])
+@pytest.mark.parametrize("kind", ["etag", "date"])
+def test_a_range_that_another_version_had_is_no_error(
+    client: FlaskClient,
+    etag: str,
+    modified: str,
+    kind: str,
+    is_named: bool,
+    match: dict[str, str],
+    ranges: str,
+) -> None:
+    named, other = (etag, OTHER) if kind == "etag" else (modified, later(modified, -60))
+    asked = {"Range": ranges, "If-Range": named if is_named else other, **match}
+    answer = client.get("/a.bin", headers=asked)
+    assert answer.status_code == (416 if is_named else 200)
+    assert is_named or answer.data == CONTENT
+
+
 def test_if_range_without_a_range_asks_for_nothing(client: FlaskClient) -> None:
     assert client.get("/a.bin", headers={"If-Range": OTHER}).data == CONTENT
 
@@ -424,6 +447,27 @@ def test_a_client_that_leaves_gives_the_connection_back(on_swift: Storage) -> No
         assert pool.stats().lent == 1
         answer.close()
         assert pool.stats().lent == 0
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_several_ranges_tell_a_hook_of_what_is_closed_and_not_of_what_is_dropped(
+    make_storage: MakeStorage, is_closed: bool
+) -> None:
+    events: list[Event] = []
+    files = make_storage(on_event=events.append)
+    files.write("a.bin", bytes(3_000_000))
+    with Flask("serving").test_request_context(headers={"Range": "bytes=0-9,500000-2000000"}):
+        answer = files.serve("a.bin")
+    chunks = iter(answer.response)
+    for _ in range(4):
+        next(chunks)
+    events.clear()
+    if is_closed:
+        answer.close()
+    del answer, chunks
+    gc.collect()
+    assert [event.operation for event in events] == ["serve"] * is_closed
+    assert files._mount().backend.pool.stats().lent == 0  # type: ignore[attr-defined]
 
 
 def test_a_failure_of_swift_is_the_applications_to_answer(

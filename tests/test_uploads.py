@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -227,6 +229,36 @@ with app.app_context():
     assert [request.method for request in swift_faults.requests()] == ["GET"]
     assert (info.size, info.metadata) == (2000, {"owner": "me"})
     assert swift_files.read("big.bin") == b"a" * 1000 + b"b" * 1000
+
+
+class Forking(dict[int, Part]):
+    """What was put through a handle. The process forks while a part is noted."""
+
+    def __init__(self, run: Callable[[], object]) -> None:
+        super().__init__()
+        self.child = 0
+        self._run = run
+
+    def __setitem__(self, number: int, part: Part) -> None:
+        super().__setitem__(number, part)
+        self.child = os.fork()
+        if not self.child:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(5)  # Seconds, after which it is killed.
+            try:
+                self._run()
+                os._exit(0)
+            finally:
+                os._exit(1)
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_handle_works_in_a_child_that_is_forked_while_a_part_is_noted(files: Storage) -> None:
+    upload = files.start_upload("big.bin")
+    noted = upload._parts = Forking(upload.complete)
+    upload.put_part(1, b"part")
+    assert os.waitpid(noted.child, 0)[1] == 0
+    assert upload.complete().size == 4
 
 
 def test_the_object_is_what_was_started(files: Storage) -> None:
