@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from situations.here import until
@@ -13,6 +13,8 @@ from situations.here import until
 from flask_fs_swift.api.keys import READ
 from flask_fs_swift.api.server import multipart, resumable
 from flask_fs_swift.api.server.resumable import LONGEST, SMALLEST_GRAIN, grain_of
+from flask_fs_swift.errors import DatabaseError
+from flask_fs_swift.tiered.rows import Rows
 from flask_fs_swift.upload import MAX_PARTS
 
 from .served import Served, serving
@@ -322,6 +324,24 @@ def test_a_chunk_of_a_cancelled_session_comes_to_nothing(on_backend: Served) -> 
         first.sendall(CONTENT[GRAIN + 7 :])
         assert first.recv(4096).split()[1] == b"404"
     assert on_backend.ask("GET", on_backend.at("k")).status == 404
+
+
+def test_a_session_ends_until_its_object_is_there(
+    tiered_files: Storage, key_pairs: dict[str, KeyPair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its parts are joined already, and then the database fails."""
+
+    def fail(*_: object) -> NoReturn:
+        raise DatabaseError("as the test says")
+
+    with serving("werkzeug", key_pairs, tiered_files) as served:
+        session = Session(served)
+        with monkeypatch.context() as patching:
+            patching.setattr(Rows, "compare_and_write", fail)
+            assert session.put(0, CONTENT).status == 500
+        assert session.cancel() == 204
+        assert session.put("*").status == 404
+        assert served.ask("GET", served.at("k")).status == 404
 
 
 @pytest.mark.parametrize("ahead", [1, resumable.AHEAD])

@@ -208,9 +208,13 @@ class _Session:
 
         :raises Refusal: 410, the object was made: it stays.
         """
-        if self._upload.is_completed:
-            raise Refusal(410, "the object is stored")
-        self._upload.abort()
+        try:
+            self._upload.abort()
+        except UploadClosed as error:
+            # In two tiers, an upload whose parts are joined is not yet an object.
+            if self._resumed().is_completed:
+                raise Refusal(410, "the object is stored") from error
+            raise
 
     def _resumed(self) -> Upload:
         upload = self._call.files.resume_upload(self._call.name, self._id)
