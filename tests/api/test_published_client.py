@@ -32,6 +32,8 @@ errors = published("objectstore_client.errors")
 multipart = published("objectstore_client.multipart")
 resumable = published("objectstore_client._resumable")
 
+#: It gives a server 0.1 s to connect, and to take some content: too few where much else runs.
+PATIENT = {"timeout": published("urllib3").Timeout(connect=30)}
 KEYS = [
     "plain",
     "/lead",
@@ -56,7 +58,7 @@ def session(one_server: Served, key_pairs: dict[str, KeyPair]) -> Any:
 
 
 def session_of(served: Served, token: Any, *, usecase: str = "client", **scopes: Any) -> Any:
-    return client.Client(served.origin, token=token).session(
+    return client.Client(served.origin, token=token, connection_kwargs=PATIENT).session(
         client.Usecase(usecase), **(scopes or {"org": 42, "project": 1337})
     )
 
@@ -363,9 +365,8 @@ def test_beyond_256_mib_an_upload_outlives_its_connection_by_itself(
         cutting(served.port) as proxy,
     ):
         key = client.SecretKey(KID, key_pairs[KID].private)
-        patient = {"timeout": published("urllib3").Timeout(connect=30)}
         url = f"http://127.0.0.1:{proxy.port}"
-        session = client.Client(url, token=key, connection_kwargs=patient).session(
+        session = client.Client(url, token=key, connection_kwargs=PATIENT).session(
             client.Usecase("client"), org=42
         )
         proxy.cut_after(100_000_000, 150_000_000)
