@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -301,8 +302,11 @@ def through_proxy(
     key_pairs: dict[str, KeyPair],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Any:
-    """A session whose requests come through the proxy, and which does not pause after a cut."""
-    monkeypatch.setattr(resumable, "time", SimpleNamespace(sleep=lambda _: None))
+    """A session whose requests come through the proxy, and which pauses but a moment after a cut.
+
+    It tries twice more: the service needs a moment, too, to store what it has of a cut request.
+    """
+    monkeypatch.setattr(resumable, "time", SimpleNamespace(sleep=lambda _: time.sleep(0.1)))
     return session_of(
         replace(one_server, port=proxy.port), client.SecretKey(KID, key_pairs[KID].private)
     )
