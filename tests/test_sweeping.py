@@ -403,7 +403,8 @@ def test_an_abort_whose_bulk_delete_fails_is_repeated(
         upload.put_part(number + 1, b"%d" % number)
     with pytest.raises(SwiftError) as caught:
         upload.abort()
-    assert (caught.value.filename, caught.value.maybe_applied) == ("a.bin", False)
+    # It has ended, and some of its segments may be left.
+    assert (caught.value.filename, caught.value.maybe_applied) == ("a.bin", True)
     swift_faults.clear()
     assert len(seen.segments()) == (0 if failing else COUNT)
     upload.abort()

@@ -228,6 +228,7 @@ def a_child_undoes_nothing_of_a_large_put() -> None:
     """It ends its copy of the greenlet that puts, which cleans up as if it had been killed."""
     files, pool = new_storage(segment_size=100_000)
     content = os.urandom(1_000_000)
+    faults().forget()
     faults().add("slow_upload", method="PUT", path="_segments/", seconds=0.2, times=4)
     process = os.getpid()
 
