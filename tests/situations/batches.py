@@ -229,7 +229,7 @@ def a_child_undoes_nothing_of_a_large_put() -> None:
     files, pool = new_storage(segment_size=100_000)
     content = os.urandom(1_000_000)
     faults().forget()
-    faults().add("slow_upload", method="PUT", path="_segments/", seconds=0.2, times=4)
+    faults().add("delay", method="PUT", path="_segments/", seconds=0.3, times=4)
     process = os.getpid()
 
     def put() -> list[Outcome]:
