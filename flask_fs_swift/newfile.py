@@ -83,6 +83,7 @@ def new_file(path: Path, *, overwrite: bool) -> Iterator[NewFile]:
     """
     check_free(path, overwrite=overwrite)
     temporary = path.with_name(f".fs-{secrets.token_hex(8)}.part")
+    process = os.getpid()
     fileno = None
     try:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
@@ -94,7 +95,8 @@ def new_file(path: Path, *, overwrite: bool) -> Iterator[NewFile]:
         off_hub(os.fsync, fileno)
         _give_name(temporary, path, overwrite=overwrite)  # 3.
     finally:
-        temporary.unlink(missing_ok=True)  # 4.
+        if os.getpid() == process:  # Not in a forked child, which ends its copy of a greenlet.
+            temporary.unlink(missing_ok=True)  # 4.
         if fileno is not None:
             os.close(fileno)
 

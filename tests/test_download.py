@@ -28,6 +28,7 @@ from flask_fs_swift import (
 from flask_fs_swift.blocks import BLOCK
 from flask_fs_swift.fetching import RANGE
 from flask_fs_swift.hashing import md5_of
+from flask_fs_swift.newfile import new_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -445,6 +446,22 @@ def test_a_file_system_needs_no_links(
     files.download("a.bin", tmp_path / "a")
     assert (tmp_path / "a").read_bytes() == CONTENT
     assert_nothing_is_left(files, tmp_path, "a")
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_child_leaves_the_file_that_its_parent_fills(tmp_path: Path) -> None:
+    """It has a copy of the greenlet that fills it, which ends there as if it had been killed."""
+    filling = new_file(tmp_path / "a", overwrite=False)
+    filling.__enter__().write_at(0, memoryview(b"content"))
+    pid = os.fork()
+    if not pid:
+        try:
+            filling.__exit__(SystemExit, SystemExit(), None)
+        finally:
+            os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+    filling.__exit__(None, None, None)
+    assert (tmp_path / "a").read_bytes() == b"content"
 
 
 @pytest.mark.parametrize("link", [refuse_links, fail])
