@@ -23,6 +23,8 @@ HELD = 1024 * 1024
 class Collected:
     """Bytes that are written, and then read. Lives until it is closed.
 
+    Short ones may be dropped without that; the standard library's spooled file warns of those, too.
+
     :param folder: for the temporary file; None: where the system has them.
     """
 
